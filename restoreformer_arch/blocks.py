@@ -1,0 +1,153 @@
+"""The layers that the encoder and the decoder are made of, with the released tensor names."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORM_GROUPS = 32
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with 32 groups and eps 1e-6 (released code).
+
+    Raises:
+        ValueError: ``channels`` is not a multiple of 32.
+    """
+    if channels % NORM_GROUPS:
+        raise ValueError(f"Expected a number of channels that {NORM_GROUPS} divides, got {channels}: change ch or ch_mult.")
+    return nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
+
+
+class ResidualBlock(nn.Module):
+    """Norm, SiLU, 3x3 convolution, twice, beside a 1x1 shortcut where the width changes (Sec. 3.1).
+
+    Shapes: ``(n, in_channels, h, w)`` to ``(n, out_channels, h, w)``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = group_norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = group_norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return (x if self.nin_shortcut is None else self.nin_shortcut(x)) + h
+
+
+class Downsample(nn.Module):
+    """Halve the sides by a 3x3 convolution of stride 2, padded right and bottom (released code)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Double the sides by nearest neighbour, then a 3x3 convolution (released code)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class MultiHeadAttention(nn.Module):
+    """Fully spatial multi-head attention between two feature maps (Eq. 2, 3 and 5).
+
+    The released form: GroupNorm on both inputs, 1x1 convolutions as W_q, W_k, W_v, a 1x1 output
+    projection, and the result added to the map that keys and values come from. Without ``queries`` it
+    is self-attention (MHSA), and ``norm2`` is not used.
+
+    Args:
+        channels: width of both maps.
+        heads: number of heads N_h (the released ``head_size``); must divide ``channels``.
+
+    Shapes: both maps and the result are ``(n, channels, h, w)``.
+
+    Raises:
+        ValueError: ``heads`` does not divide ``channels``, or the two maps differ in shape.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"Expected a number of heads (head_size) that divides {channels} channels, got {heads}.")
+        self.heads = heads
+        self.norm1 = group_norm(channels)
+        self.norm2 = group_norm(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
+        """Attend from ``queries`` (or ``x`` itself) to ``x``."""
+        if queries is not None and queries.shape != x.shape:
+            raise ValueError(f"Expected queries of shape {tuple(x.shape)}, got {tuple(queries.shape)}.")
+        keys = self.norm1(x)
+        query = self.q(keys if queries is None else self.norm2(queries))
+        attended = F.scaled_dot_product_attention(*(self._split(t) for t in (query, self.k(keys), self.v(keys))))
+        merged = attended.transpose(2, 3).reshape(x.shape)
+        return x + self.proj_out(merged)
+
+    def _split(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        return x.reshape(n, self.heads, c // self.heads, h * w).transpose(2, 3)
+
+
+class MiddleBlocks(nn.Module):
+    """Block, attention, block at the lowest resolution (released ``mid``)."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.block_1 = ResidualBlock(channels, channels)
+        self.attn_1 = MultiHeadAttention(channels, heads)
+        self.block_2 = ResidualBlock(channels, channels)
+
+    def forward(self, x: Tensor, queries: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The result, and the feature map after the first block."""
+        first = self.block_1(x)
+        return self.block_2(self.attn_1(first, queries)), first
+
+
+class Level(nn.Module):
+    """One resolution of the encoder or decoder: residual blocks, each followed by attention or not.
+
+    Args:
+        widths: channels before the first block and after each block.
+        heads: heads of the attention after each block, or None for no attention.
+        resample: the layer that leaves this resolution, registered under its released name.
+    """
+
+    def __init__(self, widths: list[int], heads: int | None, **resample: nn.Module) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.attn = nn.ModuleList(MultiHeadAttention(b, heads) for b in widths[1:] if heads is not None)
+        self.resample_names = tuple(resample)
+        for name, layer in resample.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
+        for i, block in enumerate(self.block):
+            x = block(x)
+            if self.attn:
+                x = self.attn[i](x, queries)
+        for name in self.resample_names:
+            x = getattr(self, name)(x)
+        return x
+
+
+def straight_through(values: Tensor, gradient_to: Tensor) -> Tensor:
+    """``values`` going forward, the identity to ``gradient_to`` going back (end of Sec. 3.2)."""
+    if torch.is_grad_enabled() and gradient_to.requires_grad:
+        return gradient_to + (values - gradient_to).detach()
+    return values

@@ -1,0 +1,22 @@
+"""The one kind of error that a user can mend: a file, an option or an input is not as it must be."""
+
+
+class RestoreFormerError(Exception):
+    """What was expected, what came instead, and what to do about it, in one message.
+
+    The command-line programs print its message and exit with status 1; anything else that is raised
+    is a fault of the program and keeps its traceback.
+    """
+
+
+def error_line(error: RestoreFormerError) -> str:
+    """The message without what torch's data loader wraps around it.
+
+    A worker process cannot hand over an exception itself: the loader raises the same type anew with
+    the worker's traceback as its message, whose last entry is the original one.
+    """
+    text = str(error)
+    if "Original Traceback" not in text:
+        return text
+    marker = f"{type(error).__module__}.{type(error).__name__}: "
+    return text.rsplit(marker, 1)[-1].strip()
