@@ -51,9 +51,7 @@ class Encoder(nn.Module):
         width = ch
         for i, out in enumerate(widths):
             resample = {"downsample": Downsample(out)} if i < len(widths) - 1 else {}
-            self.down.append(
-                Level([width] + [out] * num_res_blocks, heads if i in attn_levels else None, **resample)
-            )
+            self.down.append(Level([width] + [out] * num_res_blocks, heads if i in attn_levels else None, **resample))
             width = out
         self.mid = MiddleBlocks(width, heads)
         self.norm_out = group_norm(width)
@@ -161,7 +159,9 @@ class VQAutoencoder(nn.Module):
         sizes = [self.resolution // 2**i for i in range(levels)]
         allowed = sizes[-1:] if self.cross_attention else sizes
         if wrong := sorted(set(attn_resolutions) - set(allowed)):
-            raise ValueError(f"Expected attn_resolutions among {allowed} for resolution {self.resolution}, got {wrong}.")
+            raise ValueError(
+                f"Expected attn_resolutions among {allowed} for resolution {self.resolution}, got {wrong}."
+            )
         return {sizes.index(size) for size in attn_resolutions}
 
     @overload
@@ -183,9 +183,16 @@ class VQAutoencoder(nn.Module):
                 f"Expected images of shape (n, 3, H, W) with H and W multiples of {self.size_multiple}, got "
                 f"{tuple(x.shape)}: pad or resize them."
             )
-        features, queries = self.encoder(x)
-        latents = self.quant_conv(features)
+        latents, queries = self._encode(x)
         prior, indices = self.quantize(latents)
         z = self.post_quant_conv(straight_through(prior, latents))
         image = self.decoder(z, queries if self.cross_attention else None)
         return AutoencoderOutput(image, latents, prior, indices) if with_latents else image
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Z_h or Z_d of images ``(n, 3, H, W)``: ``(n, embed_dim, h, w)``."""
+        return self._encode(x)[0]
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, EncoderQueries]:
+        features, queries = self.encoder(x)
+        return self.quant_conv(features), queries

@@ -14,7 +14,9 @@ def group_norm(channels: int) -> nn.GroupNorm:
         ValueError: ``channels`` is not a multiple of 32.
     """
     if channels % NORM_GROUPS:
-        raise ValueError(f"Expected a number of channels that {NORM_GROUPS} divides, got {channels}: change ch or ch_mult.")
+        raise ValueError(
+            f"Expected a number of channels that {NORM_GROUPS} divides, got {channels}: change ch or ch_mult."
+        )
     return nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
 
 

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 class ScaledConv2d(nn.Module):
     """Convolution with weights scaled at run time by 1/sqrt(fan-in) (Karras et al. 2018)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, padding: int = 1, bias: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, padding: int = 1, bias: bool = False
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None

@@ -1,0 +1,18 @@
+"""BasicSR's stock testing with RestoreFormer's plugin.
+
+python basicsr/test.py -opt options/test_restoreformer.yml
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+import restoreformer.plugin  # noqa: E402, F401  # isort: skip
+from basicsr.test import test_pipeline  # noqa: E402
+
+from restoreformer.run import run  # noqa: E402
+
+if __name__ == "__main__":
+    run(test_pipeline, ROOT)

@@ -1,0 +1,157 @@
+"""Training and validation samples of both stages."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NotRequired, TypedDict
+
+import cv2
+import numpy as np
+import torch
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import DATASET_REGISTRY
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from restoreformer.datasets.components import find_boxes, locations, read_boxes
+from restoreformer.datasets.degradation import DEGRADATION_KEYS, Degradation
+from restoreformer.datasets.image_source import ImageSource
+from restoreformer.errors import RestoreFormerError
+
+
+class FaceSample(TypedDict):
+    """One item: images ``(3, size, size)``, RGB, [-1, 1]; boxes ``[x1, y1, x2, y2]`` in pixels, float32."""
+
+    lq: Tensor
+    gt: Tensor
+    lq_path: str
+    gt_path: str
+    loc_left_eye: NotRequired[Tensor]
+    loc_right_eye: NotRequired[Tensor]
+    loc_mouth: NotRequired[Tensor]
+
+
+@dataclass(frozen=True)
+class BlindFaceOptions:
+    """What the option file says of the samples; BasicSR's loader reads the rest of the block.
+
+    Attributes:
+        dataroot_gt: folder or ``.lmdb`` of aligned high-quality faces.
+        gt_size: side of the samples; larger square images are reduced to it.
+        use_hflip: flip every second training image left to right.
+        degradation: ranges of Eq. 19 (:class:`Degradation`); without it ``lq`` is ``gt``, as stage 1 wants.
+        component_path: boxes of eyes and mouth; images without an entry are left out.
+        eye_enlarge_ratio: factor on the eye boxes (released code).
+        validation_seed: changes the degradations that validation fixes for each file name.
+        num_images: take only this many, first by name.
+        skip_images: leave out this many, first by name, before ``num_images`` counts.
+    """
+
+    dataroot_gt: str
+    gt_size: int = 512
+    use_hflip: bool = False
+    degradation: Mapping[str, Any] | None = None
+    component_path: str | None = None
+    eye_enlarge_ratio: float = 1.4
+    validation_seed: int = 0
+    num_images: int | None = None
+    skip_images: int = 0
+
+
+@DATASET_REGISTRY.register()
+class BlindFaceDataset(Dataset[FaceSample]):
+    """Faces, degraded on the fly (Eq. 19), with boxes of eyes and mouth.
+
+    In training, flip and degradation are drawn from torch's generator of the worker, which BasicSR's
+    ``manual_seed`` starts and every epoch renews. In validation nothing is flipped, and the
+    degradation of a file depends on its name alone.
+
+    Args:
+        opt: the option file's block: the fields of :class:`BlindFaceOptions` and BasicSR's own.
+
+    Raises:
+        RestoreFormerError: images or boxes missing; on reading, an image that is unreadable, smaller
+            than ``gt_size`` or not square.
+    """
+
+    OPTIONS = tuple(f.name for f in fields(BlindFaceOptions))
+    NESTED_OPTIONS = {"degradation": DEGRADATION_KEYS}
+
+    def __init__(self, opt: Mapping[str, Any]) -> None:
+        self.opt = opt
+        self.options = BlindFaceOptions(**{k: opt[k] for k in self.OPTIONS if k in opt})
+        self.is_train = opt["phase"] == "train"
+        self.source = ImageSource(
+            self.options.dataroot_gt,
+            hint="Pack your images with python datasets/pack_lmdb.py, or correct dataroot_gt.",
+        )
+        self.degrade = None if self.options.degradation is None else Degradation(**self.options.degradation)
+        stop = None if self.options.num_images is None else self.options.skip_images + self.options.num_images
+        self.names = self.source.names[self.options.skip_images : stop]
+        self.boxes = self._boxes()
+        if not self.names:
+            raise RestoreFormerError(
+                f"Expected images left of the {len(self.source)} in {self.source.root} after skip_images: "
+                f"{self.options.skip_images}, num_images: {self.options.num_images} and the boxes; none are."
+            )
+
+    def _boxes(self) -> dict[str, Any] | None:
+        if self.options.component_path is None:
+            return None
+        found = read_boxes(self.options.component_path)
+        boxes = {name: entry for name in self.names if (entry := find_boxes(found, name)) is not None}
+        if missing := [name for name in self.names if name not in boxes]:
+            get_root_logger().warning(
+                f"{len(missing)} of {len(self.names)} images have no boxes in {self.options.component_path} and are "
+                f"left out, the first of them {missing[0]}."
+            )
+        self.names = list(boxes)
+        return boxes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> FaceSample:
+        name = self.names[index]
+        rng = self._generator(name)
+        gt = self._read(name)
+        flipped = self.is_train and self.options.use_hflip and rng.random() < 0.5
+        if flipped:
+            gt = np.ascontiguousarray(gt[:, ::-1])
+        gt_tensor = to_tensor(gt)
+        sample: FaceSample = {
+            "lq": gt_tensor if self.degrade is None else to_tensor(self.degrade(gt, rng)),
+            "gt": gt_tensor,
+            "lq_path": name,
+            "gt_path": name,
+        }
+        if self.boxes is not None:
+            corners = locations(self.boxes[name], self.options.gt_size, self.options.eye_enlarge_ratio, flipped)
+            for region, box in corners.items():
+                sample[f"loc_{region}"] = torch.from_numpy(box)  # type: ignore[literal-required]
+        return sample
+
+    def _generator(self, name: str) -> np.random.Generator:
+        if self.is_train:
+            return np.random.default_rng(int(torch.randint(2**62, ())))
+        return np.random.default_rng([self.options.validation_seed, zlib.crc32(name.encode())])
+
+    def _read(self, name: str) -> NDArray[np.uint8]:
+        image = self.source.read(name)
+        height, width = image.shape[:2]
+        size = self.options.gt_size
+        if height != width or height < size:
+            raise RestoreFormerError(
+                f"Expected a square image of at least {size}x{size} under {name} in {self.source.root}, got "
+                f"{width}x{height}: align and pack it with --size {size}."
+            )
+        if height > size:
+            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        return image
+
+
+def to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """BGR uint8 ``(h, w, 3)`` to RGB float32 ``(3, h, w)`` in [-1, 1]."""
+    rgb = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
+    return torch.from_numpy(rgb).float().div_(127.5).sub_(1.0)

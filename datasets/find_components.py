@@ -1,0 +1,59 @@
+"""Find the boxes of eyes and mouth in aligned faces, for the component losses.
+
+python datasets/find_components.py --input datasets/FFHQ_512.lmdb --output datasets/FFHQ_512_boxes.pth
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from restoreformer.datasets.components import Boxes, boxes_from_landmarks, write_boxes
+from restoreformer.datasets.image_source import ImageSource
+from restoreformer.detection import DETECTORS, Detector, build_detector
+from restoreformer.errors import RestoreFormerError
+from restoreformer.geometry import FRAME
+
+
+def find_components(source: ImageSource, detect: Detector) -> tuple[dict[str, Boxes], list[str]]:
+    """Boxes of the largest face in each image, and the names of images where none was found.
+
+    Args:
+        source: aligned, square faces; each is searched at 512x512 whatever its size.
+        detect: see ``restoreformer.detection``.
+    """
+    boxes, missed = {}, []
+    for name in tqdm(source.names, desc="finding eyes and mouths", unit="image"):
+        image = cv2.resize(source.read(name), (FRAME, FRAME), interpolation=cv2.INTER_LINEAR)
+        faces = detect(image.astype(np.uint8, copy=False))
+        if faces:
+            boxes[name] = boxes_from_landmarks(faces[0].landmarks, FRAME)
+        else:
+            missed.append(name)
+    return boxes, missed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", required=True, help="folder or LMDB of aligned faces")
+    parser.add_argument("--output", required=True, help="file to write, NAME.pth")
+    parser.add_argument("--detector", choices=DETECTORS, default="centerface")
+    parser.add_argument("--weights-dir", type=Path, help="where the detector's weights are")
+    args = parser.parse_args()
+    try:
+        boxes, missed = find_components(ImageSource(args.input), build_detector(args.detector, args.weights_dir))
+        if not boxes:
+            raise RestoreFormerError(f"Expected faces in {args.input}, {args.detector} found none: are they aligned?")
+        write_boxes(args.output, boxes)
+    except RestoreFormerError as error:
+        sys.exit(f"error: {error}")
+    for name in missed:
+        sys.stderr.write(f"no face found: {name}\n")
+    sys.stderr.write(f"{len(boxes)} faces with boxes, {len(missed)} without, in {args.output}\n")
+
+
+if __name__ == "__main__":
+    main()

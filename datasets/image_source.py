@@ -1,0 +1,86 @@
+"""Named images in a folder or an LMDB, read one at a time by whichever process asks."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from basicsr.utils import FileClient
+from numpy.typing import NDArray
+
+from restoreformer.errors import RestoreFormerError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files below ``folder``, nested or not, sorted by path."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+
+
+class ImageSource:
+    """Images by name: ``names`` lists them sorted, ``read`` decodes one.
+
+    A root that ends in ``.lmdb`` is an LMDB as BasicSR writes it (names from ``meta_info.txt``); any
+    other is a folder, where the name is the file's without its suffix. BasicSR's ``FileClient`` reads;
+    it is opened on first use, so that each worker process has its own.
+
+    Args:
+        root: the folder or LMDB.
+        hint: what to do if there is none, ends the error's message.
+
+    Raises:
+        RestoreFormerError: nothing there, an LMDB without its list, no images, or two of one name.
+    """
+
+    def __init__(self, root: str | Path, hint: str = "") -> None:
+        self.root = Path(root).expanduser()
+        self.is_lmdb = self.root.suffix == ".lmdb"
+        if not self.root.is_dir():
+            kind = "an LMDB" if self.is_lmdb else "a folder of images"
+            raise RestoreFormerError(f"Expected {kind} at {self.root}, found nothing. {hint}".strip())
+        self.paths = self._list_lmdb() if self.is_lmdb else self._list_folder()
+        if not self.paths:
+            raise RestoreFormerError(f"Expected images in {self.root}, found none. {hint}".strip())
+        self.names = sorted(self.paths)
+        self._client: FileClient | None = None
+
+    def _list_lmdb(self) -> dict[str, str]:
+        listing = self.root / "meta_info.txt"
+        if not listing.is_file():
+            raise RestoreFormerError(f"Expected the list of an LMDB at {listing}, found none: pack the images again.")
+        # A line reads "NAME.png (h,w,c) level"; a name may hold dots and spaces.
+        lines = [line.rsplit(" ", 2)[0] for line in listing.read_text().splitlines() if line.strip()]
+        keys = [line.rsplit(".", 1)[0] for line in lines]
+        return {key: key for key in keys}
+
+    def _list_folder(self) -> dict[str, str]:
+        paths: dict[str, str] = {}
+        for path in list_images(self.root):
+            if path.stem in paths:
+                raise RestoreFormerError(
+                    f"Expected one image of each name in {self.root}, got {paths[path.stem]} and {path}: rename one."
+                )
+            paths[path.stem] = str(path)
+        return paths
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, name: str) -> NDArray[np.uint8]:
+        """The image as BGR ``(h, w, 3)``, uint8.
+
+        Raises:
+            RestoreFormerError: the record is missing or not an image; names the record and its source.
+        """
+        if self._client is None:
+            self._client = FileClient("lmdb", db_paths=str(self.root)) if self.is_lmdb else FileClient("disk")
+        data = self._client.get(self.paths[name])
+        buffer = np.frombuffer(data or b"", dtype=np.uint8)
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
+        if image is None:
+            found = f"{buffer.size} bytes that are no image" if data is not None else "no such record"
+            raise RestoreFormerError(f"Expected an image under {name} in {self.root}, got {found}.")
+        return image.astype(np.uint8, copy=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_client": None}

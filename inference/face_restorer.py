@@ -1,0 +1,123 @@
+"""Restoring photos and aligned faces with a trained RestoreFormer."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restoreformer.archs.checkpoint import build_from_checkpoint, read_checkpoint
+from restoreformer.detection import DetectedFace, build_detector
+from restoreformer.errors import RestoreFormerError
+from restoreformer.inference.alignment import alignment, crop_face, paste_face
+from restoreformer.pretrained import find_pretrained
+
+Image = NDArray[np.uint8]
+DEFAULT_MODEL = "RestoreFormer.ckpt"
+
+
+class RestoredFace(NamedTuple):
+    """A face of a photo before and after, aligned, ``(size, size, 3)`` BGR uint8, and where it was found."""
+
+    crop: Image
+    restored: Image
+    found: DetectedFace
+
+
+class RestoredPhoto(NamedTuple):
+    """The photo with its faces restored, same shape as the input, and the faces, largest first."""
+
+    image: Image
+    faces: list[RestoredFace]
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of that name, or the best that this machine has: cuda, mps, cpu."""
+    if name is not None:
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class FaceRestorer:
+    """A network, a detector and what lies between them and a photo.
+
+    Args:
+        model: a name of ``restoreformer.pretrained.FILES`` or a path: the authors' ``.ckpt``, GFPGAN's
+            ``.pth`` or a file that training here wrote.
+        detector: a name of ``restoreformer.detection.DETECTORS``, or None to restore aligned faces only.
+        device: ``cuda``, ``mps``, ``cpu``; None takes the best there is.
+        weights_dir: searched first for pretrained files, and downloaded to.
+
+    Raises:
+        RestoreFormerError: weights that cannot be had, or that are another network's.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        detector: str | None = "retinaface",
+        device: str | None = None,
+        weights_dir: str | Path | None = None,
+    ) -> None:
+        self.device = choose_device(device)
+        self.net = build_from_checkpoint(read_checkpoint(find_pretrained(model, weights_dir))).to(self.device)
+        self.size = self.net.resolution
+        self.detect = None if detector is None else build_detector(detector, weights_dir, self.device)
+
+    def restore(self, photo: Image) -> RestoredPhoto:
+        """Find and restore every face of a photo.
+
+        Args:
+            photo: BGR, ``(h, w, 3)``, uint8.
+
+        Raises:
+            RestoreFormerError: no detector, or a photo of another form.
+        """
+        _check_image(photo)
+        if self.detect is None:
+            raise RestoreFormerError("Expected a detector for whole photos: name one, or restore aligned faces.")
+        found = self.detect(photo)
+        matrices = [alignment(face.landmarks, self.size) for face in found]
+        crops = [crop_face(photo, matrix, self.size) for matrix in matrices]
+        restored = self.restore_aligned(crops)
+        image = photo.copy()
+        # Largest last, so that a face in the background does not cover one in front of it.
+        for face, matrix in reversed(list(zip(restored, matrices, strict=True))):
+            paste_face(image, face, matrix)
+        return RestoredPhoto(image, [RestoredFace(*f) for f in zip(crops, restored, found, strict=True)])
+
+    @torch.inference_mode()
+    def restore_aligned(self, faces: list[Image]) -> list[Image]:
+        """Restore aligned faces, each BGR ``(h, w, 3)`` uint8 of any size, to the network's size."""
+        results = []
+        for face in faces:
+            _check_image(face)
+            if face.shape[:2] != (self.size, self.size):
+                enlarge = face.shape[0] < self.size
+                interpolation = cv2.INTER_LINEAR if enlarge else cv2.INTER_AREA
+                face = cv2.resize(face, (self.size, self.size), interpolation=interpolation).astype(
+                    np.uint8, copy=False
+                )
+            results.append(_to_image(self.net(_to_tensor(face).to(self.device))))
+        return results
+
+
+def _check_image(image: Image) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise RestoreFormerError(f"Expected a BGR image (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
+
+
+def _to_tensor(face: Image) -> Tensor:
+    """BGR uint8 ``(h, w, 3)`` to RGB ``(1, 3, h, w)`` in [-1, 1]."""
+    return torch.from_numpy(face[:, :, ::-1].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def _to_image(tensor: Tensor) -> Image:
+    """RGB ``(1, 3, h, w)``, about [-1, 1], to BGR uint8 ``(h, w, 3)``."""
+    pixels = ((tensor[0].clamp(-1, 1) + 1) * 127.5).round().byte()
+    return pixels.permute(1, 2, 0).cpu().numpy()[:, :, ::-1].copy()

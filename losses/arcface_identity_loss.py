@@ -1,0 +1,44 @@
+"""The identity loss (Eq. 12)."""
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from restoreformer.archs.arcface_arch import ArcFaceResNet18
+from restoreformer.losses.frozen import load_frozen
+
+# ITU-R BT.601 luma of red, green, blue.
+LUMA = (0.2989, 0.5870, 0.1140)
+
+
+@LOSS_REGISTRY.register()
+class ArcFaceIdentityLoss(nn.Module):
+    """Mean squared distance of ArcFace features of result and truth.
+
+    Args:
+        loss_weight: lambda_id; the paper's is 1.5.
+        weights: ``arcface_resnet18.pth``, a path, or ``none``.
+
+    Raises:
+        RestoreFormerError: weights that cannot be had.
+    """
+
+    def __init__(self, loss_weight: float = 1.5, weights: str = "arcface_resnet18.pth") -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.net = ArcFaceResNet18()
+        load_frozen(self.net, weights, "identity loss")
+
+    def forward(self, result: Tensor, gt: Tensor) -> Tensor:
+        """Aligned faces ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only."""
+        with torch.no_grad():
+            target = self.net(grey_face(gt))
+        return self.loss_weight * F.mse_loss(self.net(grey_face(result)), target)
+
+
+def grey_face(image: Tensor) -> Tensor:
+    """RGB faces ``(n, 3, h, w)`` as ArcFace takes them: grey ``(n, 1, 128, 128)``, bilinear."""
+    weights = image.new_tensor(LUMA)[:, None, None]
+    grey = (image * weights).sum(1, keepdim=True)
+    return F.interpolate(grey, (128, 128), mode="bilinear", align_corners=False)

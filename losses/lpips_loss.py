@@ -1,0 +1,39 @@
+"""LPIPS (Zhang et al. 2018) as a perceptual loss, what the released code trains with."""
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+
+from restoreformer.losses.frozen import load_frozen
+
+
+@LOSS_REGISTRY.register()
+class LPIPSLoss(nn.Module):
+    """LPIPS distance between result and truth, by the package ``lpips`` (its version 0.1).
+
+    Args:
+        loss_weight: factor on the distance.
+        weights: the VGG-16 backbone: ``vgg16-397923af.pth``, a path, or ``none``. The linear layers
+            come with the package.
+
+    Raises:
+        RestoreFormerError: weights that cannot be had.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, weights: str = "vgg16-397923af.pth") -> None:
+        super().__init__()
+        import lpips
+        from torchvision.models import vgg16
+
+        self.loss_weight = loss_weight
+        backbone = vgg16(weights=None)
+        load_frozen(backbone, weights, "LPIPS loss")
+        # pnet_rand keeps the package from fetching a backbone by itself.
+        self.net = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).requires_grad_(False)
+        slices = [getattr(self.net.net, f"slice{i}") for i in range(1, 6)]
+        for name, layer in ((n, m) for s in slices for n, m in s.named_children() if isinstance(m, nn.Conv2d)):
+            layer.load_state_dict(backbone.features[int(name)].state_dict())
+
+    def forward(self, result: Tensor, gt: Tensor) -> Tensor:
+        """Images ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only."""
+        return self.loss_weight * torch.mean(self.net(result, gt.detach()))

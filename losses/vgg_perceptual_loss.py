@@ -1,0 +1,90 @@
+"""The perceptual loss on VGG-19 (Eq. 9 and 17)."""
+
+from collections.abc import Mapping
+
+import torch
+from basicsr.archs.vgg_arch import NAMES
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import vgg19
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.losses.frozen import load_frozen
+
+# The last convolution of each of the five stages: the paper says "conv1 to conv5".
+PAPER_LAYERS = {"conv1_2": 1.0, "conv2_2": 1.0, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
+
+
+class VGG19Features(nn.Module):
+    """torchvision's VGG-19 up to a layer, under torchvision's tensor names."""
+
+    def __init__(self, layers: tuple[str, ...]) -> None:
+        super().__init__()
+        self.indices = {NAMES["vgg19"].index(layer): layer for layer in layers}
+        # Convolutions' outputs are kept, so the ReLU after one must not write into it.
+        self.features = vgg19(weights=None).features[: max(self.indices) + 1]
+        for module in self.features:
+            if isinstance(module, nn.ReLU):
+                module.inplace = False
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        out = {}
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in self.indices:
+                out[self.indices[i]] = x
+        return out
+
+
+@LOSS_REGISTRY.register()
+class VGG19PerceptualLoss(nn.Module):
+    """Distance between VGG-19 features of result and truth, summed over layers.
+
+    BasicSR's ``PerceptualLoss`` computes the same, but takes its weights from a fixed place or the
+    network without asking what they are; this one finds them by ``restoreformer.pretrained``.
+
+    Args:
+        layer_weights: weight of each layer, by BasicSR's names; the default is conv1 to conv5, 1 each.
+        criterion: ``l2`` (mean of squares, the paper's) or ``l1``.
+        loss_weight: lambda_per; the paper's is 1.0.
+        weights: ``vgg19-dcbb9e9d.pth``, a path, or ``none``.
+
+    Raises:
+        RestoreFormerError: an unknown layer or criterion, or weights that cannot be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        layer_weights: Mapping[str, float] | None = None,
+        criterion: str = "l2",
+        loss_weight: float = 1.0,
+        weights: str = "vgg19-dcbb9e9d.pth",
+    ) -> None:
+        super().__init__()
+        self.layer_weights = dict(PAPER_LAYERS if layer_weights is None else layer_weights)
+        if unknown := sorted(set(self.layer_weights) - set(NAMES["vgg19"])):
+            raise RestoreFormerError(f"Expected layers among {', '.join(NAMES['vgg19'])}, got {', '.join(unknown)}.")
+        criteria = {"l1": F.l1_loss, "l2": F.mse_loss}
+        if criterion not in criteria:
+            raise RestoreFormerError(f"Expected criterion l1 or l2, got {criterion}.")
+        self.distance = criteria[criterion]
+        self.loss_weight = loss_weight
+        self.vgg = VGG19Features(tuple(self.layer_weights))
+        load_frozen(self.vgg, weights, "perceptual loss")
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+
+    def forward(self, result: Tensor, gt: Tensor) -> Tensor:
+        """Images ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only."""
+        features = self._features(result)
+        with torch.no_grad():
+            targets = self._features(gt)
+        terms = [w * self.distance(features[k], targets[k]) for k, w in self.layer_weights.items()]
+        return self.loss_weight * torch.stack(terms).sum()
+
+    def _features(self, image: Tensor) -> dict[str, Tensor]:
+        return self.vgg(((image + 1) / 2 - self.mean) / self.std)

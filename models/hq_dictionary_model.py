@@ -1,0 +1,43 @@
+"""Stage 1: learning the HQ dictionary (Sec. 3.2, Eq. 18)."""
+
+from typing import ClassVar
+
+import torch
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import MODEL_REGISTRY
+
+from restoreformer.archs.autoencoder import AutoencoderOutput
+from restoreformer.models.dictionary_renewal import DictionaryRenewal
+from restoreformer.models.face_model import FaceModel
+
+
+@MODEL_REGISTRY.register()
+class HQDictionaryModel(FaceModel):
+    """Trains ``network_g`` (``HQDictionary``) to reconstruct undegraded faces, against ``network_d``.
+
+    ``train`` takes, beyond BasicSR's ``pixel_opt``, ``perceptual_opt``, ``gan_opt``, ``optim_*`` and
+    ``scheduler``: ``dictionary_opt`` (Eq. 15), ``commitment_opt`` (Eq. 16), ``gan_start_iter``, and
+    ``renewal_opt`` (:class:`~restoreformer.models.dictionary_renewal.DictionaryRenewal`).
+    """
+
+    LATENT_LOSSES: ClassVar[dict[str, str]] = {"dictionary_opt": "l_dict", "commitment_opt": "l_commit"}
+    TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
+        **FaceModel.TRAIN_OPTIONS,
+        "dictionary_opt": "loss",
+        "commitment_opt": "loss",
+        "renewal_opt": "renewal",
+    }
+
+    def init_training_settings(self) -> None:
+        super().init_training_settings()
+        self.renewal = DictionaryRenewal(self.dictionary, **(self.opt["train"].get("renewal_opt") or {}))
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        if current_iter == 1 and self.renewal.start == "encoder" and not self.opt["path"].get("pretrain_network_g"):
+            get_root_logger().info("The dictionary starts from encoder outputs of the first batch.")
+            with torch.no_grad():
+                self.renewal.begin(self.get_bare_model(self.net_g).encode(self.lq))
+        super().optimize_parameters(current_iter)
+
+    def after_step(self, current_iter: int, out: AutoencoderOutput) -> None:
+        self.renewal.after_step(current_iter, out.latents, out.indices, self.optimizer_g)

@@ -1,0 +1,200 @@
+"""Reading and writing network files: which layouts are understood, and what does not fit is said.
+
+Written files hold ``params`` (and ``params_ema``), as BasicSR's do, and beside them ``config``: the
+network's registered name and arguments. What cannot be told from tensor shapes (the number of heads,
+the kind of network) is thereby known on loading.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from restoreformer.archs.autoencoder import VQAutoencoder
+from restoreformer.archs.hq_dictionary_arch import HQDictionary
+from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.errors import RestoreFormerError
+
+# A count kept by the released quantizer while training; no part of the network.
+IGNORED = {"quantize.utility_counter"}
+NETWORKS: dict[str, type[VQAutoencoder]] = {"RestoreFormer": RestoreFormer, "HQDictionary": HQDictionary}
+
+
+class Checkpoint(NamedTuple):
+    """A network file as read.
+
+    Attributes:
+        path: where it was read.
+        tensors: bare tensor names to tensors, on the CPU.
+        config: ``{"type": name, **arguments}``, or None for files that others wrote.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    config: dict[str, Any] | None
+
+
+def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> Checkpoint:
+    """Read BasicSR's and GFPGAN's ``.pth``, the released Lightning ``.ckpt``, or bare tensors.
+
+    Always with ``weights_only``. ``param_key`` is preferred where the file has several sets; else
+    ``params_ema``, ``params`` and ``state_dict`` are looked for in this order. The prefixes
+    ``module.`` and ``vqvae.`` are taken off; where ``vqvae.`` occurs, only what carries it is kept
+    (a training checkpoint holds losses and discriminators too).
+
+    Raises:
+        RestoreFormerError: no such file, or not a file of tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RestoreFormerError(f"Expected a network file at {path}, found none.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RestoreFormerError(
+            f"Expected a file of tensors at {path}, could not read it: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise RestoreFormerError(f"Expected a dict of tensors in {path}, got {type(content).__name__}.")
+    key = next((k for k in (param_key, "params_ema", "params", "state_dict") if k in content), None)
+    tensors = content if key is None else content[key]
+    tensors = {re.sub(r"^module\.", "", k): v for k, v in tensors.items() if isinstance(v, Tensor)}
+    if any(k.startswith("vqvae.") for k in tensors):
+        tensors = {k.removeprefix("vqvae."): v for k, v in tensors.items() if k.startswith("vqvae.")}
+    tensors = {k: v for k, v in tensors.items() if k not in IGNORED}
+    if not tensors:
+        raise RestoreFormerError(f"Expected tensors in {path}, found none under {sorted(map(str, content))[:8]}.")
+    return Checkpoint(path, tensors, content.get("config"))
+
+
+def load_weights(net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...] = ()) -> None:
+    """Load every tensor by name and shape; nothing is filled in or left out.
+
+    Args:
+        net: the network to fill.
+        checkpoint: what to fill it with.
+        accept: network names that may stand in for ``net``'s own (stage 2 starts from an
+            ``HQDictionary``). Only files that store their configuration can be told apart.
+
+    Raises:
+        RestoreFormerError: another kind of network, another configuration, or tensors that do not fit.
+    """
+    name = type(net).__name__
+    if checkpoint.config is not None:
+        _check_config(net, checkpoint, (name, *accept))
+    own = net.state_dict()
+    problems = [f"{k} is missing" for k in own if k not in checkpoint.tensors]
+    problems += [f"{k} is not part of {name}" for k in checkpoint.tensors if k not in own]
+    problems += [
+        f"{k} has shape {tuple(v.shape)} instead of {tuple(own[k].shape)}"
+        for k, v in checkpoint.tensors.items()
+        if k in own and v.shape != own[k].shape
+    ]
+    if problems:
+        rest = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise RestoreFormerError(
+            f"Expected the weights of this {name} in {checkpoint.path}, but {'; '.join(problems[:3])}{rest}: it "
+            "belongs to another network or configuration."
+        )
+    net.load_state_dict(checkpoint.tensors)
+
+
+def _check_config(net: nn.Module, checkpoint: Checkpoint, accepted: tuple[str, ...]) -> None:
+    stored = dict(checkpoint.config or {})
+    kind = stored.pop("type", None)
+    if kind not in accepted:
+        raise RestoreFormerError(f"Expected {' or '.join(accepted)} in {checkpoint.path}, got {kind}.")
+    own = network_config(net)
+    for key in own.keys() & stored.keys() - {"type"}:
+        if own[key] != stored[key]:
+            raise RestoreFormerError(
+                f"Expected {key}: {own[key]} in {checkpoint.path}, but it was trained with {key}: {stored[key]}."
+            )
+
+
+def network_config(net: nn.Module) -> dict[str, Any]:
+    """``{"type": name, **arguments}``: what rebuilds ``net``; arguments only where the class keeps them."""
+    return {"type": type(net).__name__, **getattr(net, "config", {})}
+
+
+def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = None) -> None:
+    """Write ``net`` (as ``params``) and its moving average (as ``params_ema``) with the configuration.
+
+    The file appears under its name only when it is whole.
+    """
+    path = Path(path)
+    content: dict[str, Any] = {"params": _on_cpu(net), "config": network_config(net)}
+    if ema is not None:
+        content["params_ema"] = _on_cpu(ema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _on_cpu(net: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().cpu() for k, v in net.state_dict().items()}
+
+
+def build_from_checkpoint(checkpoint: Checkpoint, expected: str = "RestoreFormer") -> VQAutoencoder:
+    """The network that a file holds, built by its stored configuration or else by its tensor shapes.
+
+    Shapes do not tell the number of heads and the resolution: released files are taken to have 8 heads
+    and 512, as their authors trained them.
+
+    Raises:
+        RestoreFormerError: the file holds another network than ``expected``.
+    """
+    config = dict(checkpoint.config) if checkpoint.config is not None else infer_config(checkpoint)
+    kind = config.pop("type", expected)
+    if kind != expected:
+        raise RestoreFormerError(f"Expected {expected} in {checkpoint.path}, got {kind}.")
+    try:
+        net = NETWORKS[expected](**config)
+    except (TypeError, ValueError) as error:
+        raise RestoreFormerError(f"Expected the configuration of {expected} in {checkpoint.path}: {error}") from error
+    load_weights(net, checkpoint)
+    return net.eval()
+
+
+def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The arguments of :class:`VQAutoencoder` as far as tensor shapes tell them.
+
+    Raises:
+        RestoreFormerError: the tensors are not those of this family of networks.
+    """
+    tensors = checkpoint.tensors
+    try:
+        ch = tensors["encoder.conv_in.weight"].shape[0]
+        n_embed, embed_dim = tensors["quantize.embedding.weight"].shape
+        levels = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.(\d+)\.", k)))
+        blocks = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.0\.block\.(\d+)\.", k)))
+        attended = {int(m[1]) for k in tensors if (m := re.match(r"decoder\.up\.(\d+)\.attn\.", k))}
+        ch_mult = [tensors[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] // ch for i in range(levels)]
+        z_channels = tensors["encoder.conv_out.weight"].shape[0]
+    except (KeyError, ValueError) as error:
+        raise RestoreFormerError(
+            f"Expected a RestoreFormer in {checkpoint.path}, but its tensors are those of another network, such as "
+            f"{next(iter(tensors))}."
+        ) from error
+    return {
+        "n_embed": n_embed,
+        "embed_dim": embed_dim,
+        "ch": ch,
+        "ch_mult": ch_mult,
+        "num_res_blocks": blocks,
+        "attn_resolutions": sorted(512 // 2**i for i in attended),
+        "resolution": 512,
+        "z_channels": z_channels,
+        "head_size": 8,
+    }

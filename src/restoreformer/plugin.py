@@ -1,0 +1,26 @@
+"""The table of contents: importing this module enters everything into BasicSR's registries."""
+
+import restoreformer._compat  # noqa: F401  # isort: skip  (before any basicsr)
+
+import basicsr.test
+import basicsr.train
+import basicsr.utils.options
+
+import restoreformer.archs.arcface_arch
+import restoreformer.archs.component_discriminator_arch
+import restoreformer.archs.hq_dictionary_arch
+import restoreformer.archs.patch_discriminator_arch
+import restoreformer.archs.restoreformer_arch
+import restoreformer.datasets.blind_face_dataset
+import restoreformer.losses.arcface_identity_loss
+import restoreformer.losses.dictionary_loss
+import restoreformer.losses.gram_style_loss
+import restoreformer.losses.lpips_loss
+import restoreformer.losses.vgg_perceptual_loss
+import restoreformer.models.hq_dictionary_model
+import restoreformer.models.restoreformer_model  # noqa: F401
+from restoreformer.options import install_check
+from restoreformer.resume import load_resume_state
+
+install_check(basicsr.utils.options, basicsr.train, basicsr.test)
+basicsr.train.load_resume_state = load_resume_state

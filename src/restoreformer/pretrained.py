@@ -1,0 +1,129 @@
+"""The files of others that this project can use: one table, and one way to find or fetch them.
+
+A file is looked for in the folder given, then in ``$RESTOREFORMER_WEIGHTS``, then in
+``experiments/pretrained_models`` under the working directory; if it is nowhere it is downloaded to
+the first of those that is set. Whatever is found is held against its SHA-256.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from restoreformer.errors import RestoreFormerError
+
+DEFAULT_FOLDER = Path("experiments/pretrained_models")
+ENVIRONMENT = "RESTOREFORMER_WEIGHTS"
+
+
+class PretrainedFile(NamedTuple):
+    """One row: where a file comes from, how to know it, its size in MB (10^6 bytes) and its licence."""
+
+    url: str
+    sha256: str
+    megabytes: int
+    licence: str
+
+
+_GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
+_TORCHVISION = "https://download.pytorch.org/models"
+
+FILES: dict[str, PretrainedFile] = {
+    "RestoreFormer.ckpt": PretrainedFile(
+        "https://github.com/wzhouxiff/RestoreFormerPlusPlus/releases/download/v1.0.0/RestoreFormer.ckpt",
+        "4a193c716bc27cc0533d1b9307100c671e7b584ffa3ba6648182fea4b3228dff",
+        291,
+        "Apache-2.0",
+    ),
+    "RestoreFormer.pth": PretrainedFile(
+        f"{_GFPGAN}/v1.3.4/RestoreFormer.pth",
+        "07404d446d62ca3d5ed38b1de09a947a1e77d46dbccec961a74d713a8f24ace0",
+        291,
+        "Apache-2.0",
+    ),
+    "arcface_resnet18.pth": PretrainedFile(
+        f"{_GFPGAN}/v0.1.0/arcface_resnet18.pth",
+        "69554b3184575bdda7ecf7f40caf2b0c5ecbd0617b676d2209d8bf0e7e3d8042",
+        103,
+        "Apache-2.0",
+    ),
+    "FFHQ_eye_mouth_landmarks_512.pth": PretrainedFile(
+        f"{_GFPGAN}/v0.1.0/FFHQ_eye_mouth_landmarks_512.pth",
+        "80c0c1a71206d42b3d39c1d4c9b0ddd4066743f478e36e3de19ced0db4434c02",
+        37,
+        "Apache-2.0; made from FFHQ, CC BY-NC-SA 4.0",
+    ),
+    "vgg19-dcbb9e9d.pth": PretrainedFile(
+        f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        575,
+        "BSD-3-Clause (torchvision)",
+    ),
+    "vgg16-397923af.pth": PretrainedFile(
+        f"{_TORCHVISION}/vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        553,
+        "BSD-3-Clause (torchvision)",
+    ),
+    "detection_Resnet50_Final.pth": PretrainedFile(
+        "https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_Resnet50_Final.pth",
+        "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
+        109,
+        "MIT",
+    ),
+}
+
+
+def search_folders(folder: str | Path | None = None) -> list[Path]:
+    """The folders that are searched, first to last."""
+    environment = os.environ.get(ENVIRONMENT)
+    return [Path(p).expanduser() for p in (folder, environment, DEFAULT_FOLDER) if p]
+
+
+def find_pretrained(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
+    """The local path of a file of the table, downloaded if need be, or of any file given by its path.
+
+    Args:
+        name_or_path: a key of :data:`FILES`, or the path of a file of the user's, taken as it is.
+        folder: searched first, and downloaded to (``--weights-dir``, ``path: weights_dir``).
+
+    Raises:
+        RestoreFormerError: neither found nor to be had, or not the file that the table means.
+    """
+    name = str(name_or_path)
+    if name not in FILES:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        raise RestoreFormerError(f"Expected a file or one of {', '.join(FILES)}, found nothing at {name}.")
+    row = FILES[name]
+    folders = search_folders(folder)
+    path = next((f / name for f in folders if (f / name).is_file()), None) or _download(name, row, folders[0])
+    digest = _sha256(path)
+    if digest != row.sha256:
+        raise RestoreFormerError(
+            f"Expected {name} with SHA-256 {row.sha256} at {path}, got {digest}: delete it and fetch it again from "
+            f"{row.url}, or name another file by its path."
+        )
+    return path
+
+
+def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
+    from torch.hub import download_url_to_file
+
+    target = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(row.url, str(target), hash_prefix=row.sha256)
+    except (OSError, RuntimeError) as error:
+        raise RestoreFormerError(
+            f"Expected {name} ({row.megabytes} MB), found it in none of "
+            f"{', '.join(map(str, search_folders(folder)))} and could not download it ({error}): fetch {row.url} and "
+            f"put it at {target}."
+        ) from error
+    return target
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
