@@ -11,7 +11,6 @@ sys.path.insert(0, str(ROOT / "src"))
 
 import restoreformer.plugin  # noqa: E402, F401  # isort: skip
 from basicsr.test import test_pipeline  # noqa: E402
-
 from restoreformer.run import run  # noqa: E402
 
 if __name__ == "__main__":

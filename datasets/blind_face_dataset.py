@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NotRequired, TypedDict
 
-import cv2
 import numpy as np
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,6 +16,7 @@ from restoreformer.datasets.components import find_boxes, locations, read_boxes
 from restoreformer.datasets.degradation import DEGRADATION_KEYS, Degradation
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, resize, to_tensor
 
 
 class FaceSample(TypedDict):
@@ -137,7 +136,7 @@ class BlindFaceDataset(Dataset[FaceSample]):
             return np.random.default_rng(int(torch.randint(2**62, ())))
         return np.random.default_rng([self.options.validation_seed, zlib.crc32(name.encode())])
 
-    def _read(self, name: str) -> NDArray[np.uint8]:
+    def _read(self, name: str) -> Image:
         image = self.source.read(name)
         height, width = image.shape[:2]
         size = self.options.gt_size
@@ -146,12 +145,4 @@ class BlindFaceDataset(Dataset[FaceSample]):
                 f"Expected a square image of at least {size}x{size} under {name} in {self.source.root}, got "
                 f"{width}x{height}: align and pack it with --size {size}."
             )
-        if height > size:
-            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        return image
-
-
-def to_tensor(image: NDArray[np.uint8]) -> Tensor:
-    """BGR uint8 ``(h, w, 3)`` to RGB float32 ``(3, h, w)`` in [-1, 1]."""
-    rgb = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
-    return torch.from_numpy(rgb).float().div_(127.5).sub_(1.0)
+        return resize(image, size, size)

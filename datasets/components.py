@@ -4,6 +4,7 @@ A box is ``[cx, cy, half]`` in pixels of the aligned face scaled to 512x512 (GFP
 and half the side of a square. Left and right are the viewer's.
 """
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,14 +31,13 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
             f"Expected a file of eye and mouth boxes at {path} (component_path), found none: make one with "
             "python datasets/find_components.py."
         )
-    # The released file stores numpy numbers; these names are all that it needs beyond tensors.
-    numpy_names = [np.dtype, np.ndarray, type(np.dtype(np.float64)), np._core.multiarray.scalar]
-    numpy_names += [np._core.multiarray._reconstruct]
-    # Pickles of numpy 1 name the module by its old path.
-    aliases = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar")]
-    aliases += [(np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct")]
+    # The released file stores numpy numbers, under the module names of numpy 1 or 2.
+    core = importlib.import_module("numpy._core.multiarray" if np.__version__ >= "2" else "numpy.core.multiarray")
+    functions = [core.scalar, core._reconstruct]
+    allowed = [np.dtype, np.ndarray, type(np.dtype(np.float64)), type(np.dtype(np.float32)), *functions]
+    allowed += [(f, f"numpy{dot}core.multiarray.{f.__name__}") for f in functions for dot in (".", "._")]
     try:
-        with torch.serialization.safe_globals([*numpy_names, *aliases]):
+        with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RestoreFormerError(

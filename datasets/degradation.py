@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, decode
 
-Image = NDArray[np.uint8]
 Range = Sequence[float]
 
 
@@ -62,21 +63,21 @@ class Degradation:
         sigma, factor, delta, quality = (
             rng.uniform(*getattr(self, name)) for name in ("blur_sigma", "downsample", "noise", "jpeg")
         )
-        # uint8 up to here would round away faint detail that the noise step still sees.
-        small = image.astype(np.float32)
+        # Noise is added to unrounded values: blur leaves faint detail between grey levels.
+        small: NDArray[Any] = image.astype(np.float32)
         if sigma > 0:
             small = cv2.GaussianBlur(small, (self.blur_kernel_size, self.blur_kernel_size), sigma)
         size = (max(1, round(width / factor)), max(1, round(height / factor)))
         small = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
         small = small + delta * rng.standard_normal(small.shape, dtype=np.float32)
-        small = jpeg(np.clip(np.rint(small), 0, 255).astype(np.uint8), round(quality))
-        return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+        compressed = jpeg(np.clip(np.rint(small), 0, 255).astype(np.uint8), round(quality))
+        return cv2.resize(compressed, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def jpeg(image: Image, quality: int) -> Image:
     """Compress to JPEG of ``quality`` (1 to 100) and decode again."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(np.uint8, copy=False)
+    return decode(data.tobytes(), "just compressed")
 
 
 DEGRADATION_KEYS = tuple(f.name for f in fields(Degradation))

@@ -7,8 +7,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from restoreformer.datasets.components import Boxes, boxes_from_landmarks, write_boxes
@@ -16,6 +14,7 @@ from restoreformer.datasets.image_source import ImageSource
 from restoreformer.detection import DETECTORS, Detector, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME
+from restoreformer.images import resize
 
 
 def find_components(source: ImageSource, detect: Detector) -> tuple[dict[str, Boxes], list[str]]:
@@ -27,8 +26,7 @@ def find_components(source: ImageSource, detect: Detector) -> tuple[dict[str, Bo
     """
     boxes, missed = {}, []
     for name in tqdm(source.names, desc="finding eyes and mouths", unit="image"):
-        image = cv2.resize(source.read(name), (FRAME, FRAME), interpolation=cv2.INTER_LINEAR)
-        faces = detect(image.astype(np.uint8, copy=False))
+        faces = detect(resize(source.read(name), FRAME, FRAME))
         if faces:
             boxes[name] = boxes_from_landmarks(faces[0].landmarks, FRAME)
         else:

@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 from basicsr.utils import FileClient
-from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
-
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+from restoreformer.images import SUFFIXES, Image, decode
 
 
 def list_images(folder: Path) -> list[Path]:
     """The image files below ``folder``, nested or not, sorted by path."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 class ImageSource:
@@ -66,7 +62,7 @@ class ImageSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, name: str) -> NDArray[np.uint8]:
+    def read(self, name: str) -> Image:
         """The image as BGR ``(h, w, 3)``, uint8.
 
         Raises:
@@ -74,13 +70,7 @@ class ImageSource:
         """
         if self._client is None:
             self._client = FileClient("lmdb", db_paths=str(self.root)) if self.is_lmdb else FileClient("disk")
-        data = self._client.get(self.paths[name])
-        buffer = np.frombuffer(data or b"", dtype=np.uint8)
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
-        if image is None:
-            found = f"{buffer.size} bytes that are no image" if data is not None else "no such record"
-            raise RestoreFormerError(f"Expected an image under {name} in {self.root}, got {found}.")
-        return image.astype(np.uint8, copy=False)
+        return decode(self._client.get(self.paths[name]), f"under {name} in {self.root}")
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_client": None}

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import cv2
-import numpy as np
 from basicsr.utils.lmdb_util import LmdbMaker
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, resize
 
 
 def pack(folder: str | Path, output: str | Path, size: int, compress_level: int = 1) -> list[str]:
@@ -66,13 +65,11 @@ def pack(folder: str | Path, output: str | Path, size: int, compress_level: int 
     return left_out
 
 
-def _square(image: NDArray[np.uint8], name: str, size: int) -> NDArray[np.uint8]:
+def _square(image: Image, name: str, size: int) -> Image:
     height, width = image.shape[:2]
     if height != width or height < size:
         raise RestoreFormerError(f"Expected {name} to be square and at least {size}x{size}, got {width}x{height}.")
-    if height == size:
-        return image
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return resize(image, size, size)
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, TEMPLATE
+from restoreformer.images import Image, resize
 
-Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
 # Share of the crop's side over which the restored face fades into the photo.
@@ -33,7 +33,7 @@ def alignment(landmarks: NDArray[np.floating], size: int) -> Matrix:
     matrix, _ = cv2.estimateAffinePartial2D(landmarks.astype(np.float32), target, method=cv2.LMEDS)
     if matrix is None or not np.isfinite(matrix).all():
         raise RestoreFormerError(f"Expected five landmarks of a face, got {landmarks.tolist()}.")
-    return matrix
+    return matrix.astype(np.float64)
 
 
 def crop_face(image: Image, matrix: Matrix, size: int) -> Image:
@@ -41,8 +41,12 @@ def crop_face(image: Image, matrix: Matrix, size: int) -> Image:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.5:
         # Bilinear sampling would skip pixels of a face this large.
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        matrix = matrix / np.array([scale, scale, 1.0])
+        height, width = image.shape[:2]
+        image = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+        ratio = np.array([width / image.shape[1], height / image.shape[0]])
+        # Pixel x of the smaller image has its centre at ratio * (x + 0.5) - 0.5 of the photo.
+        offset = matrix[:, :2] @ (ratio - 1) / 2 + matrix[:, 2]
+        matrix = np.column_stack([matrix[:, :2] * ratio, offset])
     crop = cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=OUTSIDE
     )

@@ -3,19 +3,16 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from restoreformer.archs.checkpoint import build_from_checkpoint, read_checkpoint
 from restoreformer.detection import DetectedFace, build_detector
 from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, resize, to_image, to_tensor
 from restoreformer.inference.alignment import alignment, crop_face, paste_face
 from restoreformer.pretrained import find_pretrained
 
-Image = NDArray[np.uint8]
 DEFAULT_MODEL = "RestoreFormer.ckpt"
 
 
@@ -97,27 +94,11 @@ class FaceRestorer:
         results = []
         for face in faces:
             _check_image(face)
-            if face.shape[:2] != (self.size, self.size):
-                enlarge = face.shape[0] < self.size
-                interpolation = cv2.INTER_LINEAR if enlarge else cv2.INTER_AREA
-                face = cv2.resize(face, (self.size, self.size), interpolation=interpolation).astype(
-                    np.uint8, copy=False
-                )
-            results.append(_to_image(self.net(_to_tensor(face).to(self.device))))
+            tensor = to_tensor(resize(face, self.size, self.size)).to(self.device)
+            results.append(to_image(self.net(tensor[None])[0]))
         return results
 
 
 def _check_image(image: Image) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RestoreFormerError(f"Expected a BGR image (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
-
-
-def _to_tensor(face: Image) -> Tensor:
-    """BGR uint8 ``(h, w, 3)`` to RGB ``(1, 3, h, w)`` in [-1, 1]."""
-    return torch.from_numpy(face[:, :, ::-1].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
-
-
-def _to_image(tensor: Tensor) -> Image:
-    """RGB ``(1, 3, h, w)``, about [-1, 1], to BGR uint8 ``(h, w, 3)``."""
-    pixels = ((tensor[0].clamp(-1, 1) + 1) * 127.5).round().byte()
-    return pixels.permute(1, 2, 0).cpu().numpy()[:, :, ::-1].copy()

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from restoreformer.detection import DETECTORS
 from restoreformer.errors import RestoreFormerError
+from restoreformer.images import SUFFIXES, Image, decode, resize
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def list_photos(path: Path) -> list[Path]:
@@ -35,19 +33,7 @@ def list_photos(path: Path) -> list[Path]:
     return photos
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
-    """The photo as BGR ``(h, w, 3)`` uint8, turned as its EXIF data say.
-
-    Raises:
-        RestoreFormerError: not an image that can be read.
-    """
-    image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise RestoreFormerError(f"Expected an image in {path}, could not read it.")
-    return image.astype(np.uint8, copy=False)
-
-
-def write(folder: Path, name: str, image: NDArray[np.uint8]) -> None:
+def write(folder: Path, name: str, image: Image) -> None:
     """Write an image; the kind follows the name."""
     folder.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(folder / name), image):
@@ -60,7 +46,7 @@ def restore_file(restorer: FaceRestorer, path: Path, output: Path, aligned: bool
     Raises:
         RestoreFormerError: it cannot be read, or has no face (then the photo is written as it is).
     """
-    photo = read_photo(path)
+    photo = decode(path.read_bytes(), f"in {path}")
     if aligned:
         restored = restorer.restore_aligned([photo])
         pairs = [(photo, restored[0])]
@@ -70,7 +56,7 @@ def restore_file(restorer: FaceRestorer, path: Path, output: Path, aligned: bool
         pairs = [(face.crop, face.restored) for face in result.faces]
     for i, (before, after) in enumerate(pairs):
         name = f"{path.stem}.png" if aligned else f"{path.stem}_{i:02d}.png"
-        before = cv2.resize(before, after.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+        before = resize(before, *after.shape[1::-1])
         write(output / "cropped_faces", name, before)
         write(output / "restored_faces", name, after)
         write(output / "cmp", name, np.hstack([before, after]))

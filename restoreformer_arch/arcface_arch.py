@@ -1,5 +1,7 @@
 """The face recognition network eta of the identity loss (Eq. 12): ArcFace's ResNet-18."""
 
+import itertools
+
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ class ArcFaceResNet18(nn.Module):
         self.prelu = nn.PReLU()
         self.maxpool = nn.MaxPool2d(2)
         widths = (64, 64, 128, 256, 512)
-        for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+        for i, (a, b) in enumerate(itertools.pairwise(widths), 1):
             first = ImprovedResidualBlock(a, b, stride=1 if i == 1 else 2)
             self.add_module(f"layer{i}", nn.Sequential(first, ImprovedResidualBlock(b, b, stride=1)))
         self.bn4 = nn.BatchNorm2d(512)

@@ -1,5 +1,7 @@
 """The layers that the encoder and the decoder are made of, with the released tensor names."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -97,7 +99,9 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"Expected queries of shape {tuple(x.shape)}, got {tuple(queries.shape)}.")
         keys = self.norm1(x)
         query = self.q(keys if queries is None else self.norm2(queries))
-        attended = F.scaled_dot_product_attention(*(self._split(t) for t in (query, self.k(keys), self.v(keys))))
+        attended = F.scaled_dot_product_attention(
+            self._split(query), self._split(self.k(keys)), self._split(self.v(keys))
+        )
         merged = attended.transpose(2, 3).reshape(x.shape)
         return x + self.proj_out(merged)
 
@@ -132,7 +136,7 @@ class Level(nn.Module):
 
     def __init__(self, widths: list[int], heads: int | None, **resample: nn.Module) -> None:
         super().__init__()
-        self.block = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.block = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(widths))
         self.attn = nn.ModuleList(MultiHeadAttention(b, heads) for b in widths[1:] if heads is not None)
         self.resample_names = tuple(resample)
         for name, layer in resample.items():

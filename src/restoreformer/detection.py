@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, resize
 from restoreformer.pretrained import find_pretrained
 
 CONFIDENCE = 0.5
@@ -31,7 +32,7 @@ class DetectedFace(NamedTuple):
     landmarks: NDArray[np.float32]
 
 
-Detector = Callable[[NDArray[np.uint8]], list[DetectedFace]]
+Detector = Callable[[Image], list[DetectedFace]]
 
 
 def _centerface(weights_dir: str | Path | None, device: torch.device) -> Detector:
@@ -44,7 +45,7 @@ def _centerface(weights_dir: str | Path | None, device: torch.device) -> Detecto
         ) from error
     net = CenterFace(in_shape=None, backend="opencv")
 
-    def detect(image: NDArray[np.uint8]) -> list[DetectedFace]:
+    def detect(image: Image) -> list[DetectedFace]:
         boxes, landmarks = net(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=CONFIDENCE)
         return [DetectedFace(b[:4], float(b[4]), p.reshape(5, 2)) for b, p in zip(boxes, landmarks, strict=True)]
 
@@ -59,7 +60,7 @@ def _retinaface(weights_dir: str | Path | None, device: torch.device) -> Detecto
     weights = find_pretrained("detection_Resnet50_Final.pth", weights_dir)
     net = init_detection_model("retinaface_resnet50", device=device, model_rootpath=str(weights.parent))
 
-    def detect(image: NDArray[np.uint8]) -> list[DetectedFace]:
+    def detect(image: Image) -> list[DetectedFace]:
         with torch.no_grad():
             rows = net.detect_faces(image, conf_threshold=CONFIDENCE).astype(np.float32)
         return [DetectedFace(row[:4], float(row[4]), row[5:15].reshape(5, 2)) for row in rows]
@@ -88,15 +89,17 @@ def build_detector(name: str, weights_dir: str | Path | None = None, device: str
         raise RestoreFormerError(f"Expected a detector among {', '.join(DETECTORS)}, got {name}.")
     detect = DETECTORS[name](weights_dir, torch.device(device))
 
-    def at_working_size(image: NDArray[np.uint8]) -> list[DetectedFace]:
-        scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
-        if scale < 1:
-            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
-                np.uint8, copy=False
-            )
-            faces = [DetectedFace(f.box / scale, f.score, f.landmarks / scale) for f in detect(small)]
-        else:
-            faces = detect(image)
+    def at_working_size(image: Image) -> list[DetectedFace]:
+        height, width = image.shape[:2]
+        scale = min(1.0, LONGEST_SIDE / max(height, width))
+        small = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
+        ratio = np.array([width / small.shape[1], height / small.shape[0]], dtype=np.float32)
+        # Pixel x of the smaller image has its centre at ratio * (x + 0.5) - 0.5 of the photo.
+        shift = (ratio - 1) / 2
+        faces = [
+            DetectedFace(f.box * np.tile(ratio, 2) + np.tile(shift, 2), f.score, f.landmarks * ratio + shift)
+            for f in detect(small)
+        ]
         return sorted(faces, key=lambda f: -float((f.box[2] - f.box[0]) * (f.box[3] - f.box[1])))
 
     return at_working_size

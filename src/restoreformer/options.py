@@ -59,7 +59,7 @@ def _problems(opt: Options) -> Iterator[str]:
             if _is_ours(kind):
                 yield from _against_signature(key, block, kind)
                 yield from _text_numbers(key, block)
-    model = MODEL_REGISTRY.get(opt["model_type"]) if opt.get("model_type") in MODEL_REGISTRY else None
+    model = _registered(MODEL_REGISTRY, {"type": opt.get("model_type")})
     if model is not None and _is_ours(model):
         yield from _model_problems(opt, model)
     elif model is None:
@@ -115,7 +115,7 @@ def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
     elif kind == "scheduler":
         # BasicSR takes the first name for the second class.
         aliases = {"MultiStepLR": lr_scheduler.MultiStepRestartLR}
-        scheduler = aliases.get(block.get("type"), getattr(lr_scheduler, str(block.get("type")), None))
+        scheduler = aliases.get(str(block.get("type")), getattr(lr_scheduler, str(block.get("type")), None))
         if scheduler is None:
             yield _unregistered(f"{where}: type", block.get("type"), [*aliases, "CosineAnnealingRestartLR"])
         else:

@@ -1,0 +1,45 @@
+"""Images as everything here holds them, BGR ``(h, w, 3)`` uint8 as OpenCV's, and the way to tensors and back."""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restoreformer.errors import RestoreFormerError
+
+Image = NDArray[np.uint8]
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def decode(data: bytes | None, what: str) -> Image:
+    """An encoded image as BGR ``(h, w, 3)``, turned as its EXIF data say.
+
+    Raises:
+        RestoreFormerError: ``data`` is missing or no image; ``what`` says whose it was.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise RestoreFormerError(f"Expected an image {what}, got {len(data or b'')} bytes that are none.")
+    return image.astype(np.uint8, copy=False)
+
+
+def resize(image: Image, width: int, height: int) -> Image:
+    """The image at another size: averaged where it shrinks, bilinear where it grows."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = width < image.shape[1] or height < image.shape[0]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def to_tensor(image: Image) -> Tensor:
+    """BGR uint8 ``(h, w, 3)`` to RGB float32 ``(3, h, w)`` in [-1, 1]."""
+    rgb = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
+    return torch.from_numpy(rgb).float().div_(127.5).sub_(1.0)
+
+
+def to_image(tensor: Tensor) -> Image:
+    """RGB ``(3, h, w)``, clamped to [-1, 1], to BGR uint8 ``(h, w, 3)``."""
+    pixels = tensor.detach().float().clamp(-1, 1).add(1).mul(127.5).round().byte()
+    return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy()[:, :, ::-1])
