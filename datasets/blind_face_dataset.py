@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -74,8 +74,8 @@ class BlindFaceDataset(Dataset[FaceSample]):
             than ``gt_size`` or not square.
     """
 
-    OPTIONS = tuple(f.name for f in fields(BlindFaceOptions))
-    NESTED_OPTIONS = {"degradation": DEGRADATION_KEYS}
+    OPTIONS: ClassVar[tuple[str, ...]] = tuple(f.name for f in fields(BlindFaceOptions))
+    NESTED_OPTIONS: ClassVar[dict[str, tuple[str, ...]]] = {"degradation": DEGRADATION_KEYS}
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt

@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
+
 import cv2
 from basicsr.utils.lmdb_util import LmdbMaker
 from tqdm import tqdm

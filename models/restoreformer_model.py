@@ -71,18 +71,18 @@ class RestoreFormerModel(FaceModel):
 
     def feed_data(self, data: Mapping[str, Any]) -> None:
         super().feed_data(data)
-        if self.is_train and self.regions:
-            if "loc_mouth" not in data:
-                raise RestoreFormerError(
-                    "Expected boxes of eyes and mouth for the component discriminators, the dataset gives none: set "
-                    "its component_path."
-                )
-            self.boxes = {region: data[f"loc_{region}"].to(self.device) for region in self.regions}
+        # Validation needs none.
+        self.boxes = {region: data[f"loc_{region}"].to(self.device) for region in REGIONS if f"loc_{region}" in data}
 
     def generator_losses(self, out: AutoencoderOutput, adversarial: bool) -> dict[str, Tensor]:
         losses = super().generator_losses(out, adversarial)
-        if not adversarial:
+        if not adversarial or not self.regions:
             return losses
+        if not self.boxes:
+            raise RestoreFormerError(
+                "Expected boxes of eyes and mouth for the component discriminators, the dataset gives none: set its "
+                "component_path."
+            )
         self.real_crops = {region: self._crop(self.gt, region) for region in self.regions}
         fake_crops = {region: self._crop(out.image, region) for region in self.regions}
         self.fake_crops = {region: crop.detach() for region, crop in fake_crops.items()}

@@ -136,7 +136,7 @@ def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = No
     try:
         with os.fdopen(handle, "wb") as file:
             torch.save(content, file)
-        os.replace(part, path)
+        Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise

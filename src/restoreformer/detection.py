@@ -95,7 +95,7 @@ def build_detector(name: str, weights_dir: str | Path | None = None, device: str
         small = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
         ratio = np.array([width / small.shape[1], height / small.shape[0]], dtype=np.float32)
         # Pixel x of the smaller image has its centre at ratio * (x + 0.5) - 0.5 of the photo.
-        shift = (ratio - 1) / 2
+        shift = (ratio - 1) / np.float32(2)
         faces = [
             DetectedFace(f.box * np.tile(ratio, 2) + np.tile(shift, 2), f.score, f.landmarks * ratio + shift)
             for f in detect(small)

@@ -1,11 +1,9 @@
 """The table of contents: importing this module enters everything into BasicSR's registries."""
 
-import restoreformer._compat  # isort: skip  (before any basicsr)
-
-import basicsr.utils.options
-
 import basicsr.test
 import basicsr.train
+import basicsr.utils.options
+
 import restoreformer.archs.arcface_arch
 import restoreformer.archs.component_discriminator_arch
 import restoreformer.archs.hq_dictionary_arch
