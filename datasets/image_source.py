@@ -1,5 +1,7 @@
 """Named images in a folder or an LMDB, read one at a time by whichever process asks."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from basicsr.utils import FileClient
@@ -18,7 +20,7 @@ class ImageSource:
 
     A root that ends in ``.lmdb`` is an LMDB as BasicSR writes it (names from ``meta_info.txt``); any
     other is a folder, where the name is the file's without its suffix. BasicSR's ``FileClient`` reads;
-    it is opened on first use, so that each worker process has its own.
+    an LMDB is opened on first use, once in each process.
 
     Args:
         root: the folder or LMDB.
@@ -38,7 +40,6 @@ class ImageSource:
         if not self.paths:
             raise RestoreFormerError(f"Expected images in {self.root}, found none. {hint}".strip())
         self.names = sorted(self.paths)
-        self._client: FileClient | None = None
 
     def _list_lmdb(self) -> dict[str, str]:
         listing = self.root / "meta_info.txt"
@@ -68,9 +69,18 @@ class ImageSource:
         Raises:
             RestoreFormerError: the record is missing or not an image; names the record and its source.
         """
-        if self._client is None:
-            self._client = FileClient("lmdb", db_paths=str(self.root)) if self.is_lmdb else FileClient("disk")
-        return decode(self._client.get(self.paths[name]), f"under {name} in {self.root}")
+        return decode(self._client().get(self.paths[name]), f"under {name} in {self.root}")
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_client": None}
+    def _client(self) -> FileClient:
+        return lmdb_client(str(self.root.resolve())) if self.is_lmdb else FileClient("disk")
+
+
+@lru_cache
+def lmdb_client(root: str) -> FileClient:
+    """The one open LMDB of this path in this process: lmdb allows no second."""
+    return FileClient("lmdb", db_paths=root)
+
+
+# A forked worker may not use what its parent has open; it opens its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lmdb_client.cache_clear)

@@ -1,0 +1,139 @@
+import pytest
+import spandrel
+import torch
+from golden import fill
+
+from restoreformer.archs.checkpoint import (
+    Checkpoint,
+    build_from_checkpoint,
+    infer_config,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
+from restoreformer.archs.hq_dictionary_arch import HQDictionary
+from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
+from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.errors import RestoreFormerError
+
+# spandrel assumes the lowest resolution to be 512 / 2^(levels - 1) and 8 heads.
+LIKE_SPANDREL = {
+    "n_embed": 64,
+    "embed_dim": 32,
+    "z_channels": 32,
+    "ch": 32,
+    "ch_mult": [1, 1, 2, 2, 2, 2],
+    "num_res_blocks": 2,
+    "attn_resolutions": [16],
+    "resolution": 512,
+    "head_size": 8,
+}
+
+
+def test_saved_files_come_back(tmp_path, small_net):
+    net = fill(RestoreFormer(**small_net))
+    save_checkpoint(tmp_path / "net.pth", net)
+    again = build_from_checkpoint(read_checkpoint(tmp_path / "net.pth"))
+    assert again.config == net.config
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in net.state_dict().items())
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_moving_average_is_preferred(tmp_path, small_net):
+    net, ema = RestoreFormer(**small_net), RestoreFormer(**small_net)
+    save_checkpoint(tmp_path / "net.pth", net, ema)
+    for key, expected in (("params_ema", ema), ("params", net)):
+        tensors = read_checkpoint(tmp_path / "net.pth", key).tensors
+        assert torch.equal(tensors["encoder.conv_in.weight"], expected.encoder.conv_in.weight)
+
+
+def test_spandrel_loads_what_we_save(tmp_path):
+    net = fill(RestoreFormer(**LIKE_SPANDREL))
+    save_checkpoint(tmp_path / "net.pth", net)
+    theirs = spandrel.ModelLoader(device="cpu").load_from_file(tmp_path / "net.pth")
+    assert theirs.architecture.id == "RestoreFormer"
+    x = torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        ours, expected = net(x * 2 - 1), theirs.model(x * 2 - 1)[0]
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layout", ["state_dict, vqvae", "params", "bare, module"])
+def test_we_load_what_others_hold(tmp_path, layout):
+    given = {k: v for k, v in LIKE_SPANDREL.items() if k not in ("resolution", "attn_resolutions", "ch_mult")}
+    net = fill(spandrel.architectures.RestoreFormer.RestoreFormer(**given, ch_mult=tuple(LIKE_SPANDREL["ch_mult"])))
+    tensors = net.state_dict()
+    content = {
+        "state_dict, vqvae": {
+            "state_dict": {
+                **{f"vqvae.{k}": v for k, v in tensors.items()},
+                "vqvae.quantize.utility_counter": torch.zeros(64),
+                "loss.discriminator.main.0.weight": torch.zeros(1),
+            },
+            "epoch": 3,
+        },
+        "params": {"params": tensors},
+        "bare, module": {f"module.{k}": v for k, v in tensors.items()},
+    }[layout]
+    torch.save(content, tmp_path / "theirs.ckpt")
+    ours = build_from_checkpoint(read_checkpoint(tmp_path / "theirs.ckpt"))
+    assert ours.config == LIKE_SPANDREL
+    x = torch.rand(1, 3, 128, 128) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), net(x)[0], atol=1e-4, rtol=0)
+
+
+def test_configuration_of_the_released_file_is_told_from_shapes(tmp_path):
+    with torch.device("meta"):
+        net = RestoreFormer()
+    assert infer_config(Checkpoint(tmp_path, dict(net.state_dict()), None)) == net.config
+
+
+def test_another_network_is_refused(tmp_path, small_net):
+    save_checkpoint(tmp_path / "d.pth", PatchDiscriminator())
+    with pytest.raises(RestoreFormerError, match=r"Expected RestoreFormer in .*d\.pth, got PatchDiscriminator"):
+        build_from_checkpoint(read_checkpoint(tmp_path / "d.pth"))
+    torch.save({"params": PatchDiscriminator().state_dict()}, tmp_path / "bare.pth")
+    with pytest.raises(RestoreFormerError, match="those of another network, such as main"):
+        build_from_checkpoint(read_checkpoint(tmp_path / "bare.pth"))
+    with pytest.raises(RestoreFormerError, match="encoder.conv_in.weight is missing"):
+        load_weights(RestoreFormer(**small_net), read_checkpoint(tmp_path / "bare.pth"))
+
+
+def test_a_dictionary_passes_for_a_restoreformer_only_where_it_may(tmp_path, small_net):
+    save_checkpoint(tmp_path / "g.pth", HQDictionary(**small_net))
+    checkpoint = read_checkpoint(tmp_path / "g.pth")
+    with pytest.raises(RestoreFormerError, match="Expected RestoreFormer in .*, got HQDictionary"):
+        build_from_checkpoint(checkpoint)
+    load_weights(RestoreFormer(**small_net), checkpoint, accept=("HQDictionary",))
+
+
+def test_another_number_of_heads_is_refused(tmp_path, small_net):
+    """No shape tells it, and the result would be silently wrong."""
+    save_checkpoint(tmp_path / "g.pth", RestoreFormer(**small_net))
+    with pytest.raises(RestoreFormerError, match="Expected head_size: 8 in .*, but it was trained with head_size: 4"):
+        load_weights(RestoreFormer(**{**small_net, "head_size": 8}), read_checkpoint(tmp_path / "g.pth"))
+
+
+def test_other_shapes_are_named(tmp_path, small_net):
+    torch.save(RestoreFormer(**small_net).state_dict(), tmp_path / "g.pth")
+    wider = RestoreFormer(**{**small_net, "n_embed": 256})
+    with pytest.raises(RestoreFormerError, match=r"embedding.weight has shape \(128, 64\) instead of \(256, 64\)"):
+        load_weights(wider, read_checkpoint(tmp_path / "g.pth"))
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(RestoreFormerError, match="Expected a network file at .*none.pth, found none"):
+        read_checkpoint(tmp_path / "none.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(RestoreFormerError, match=r"Expected a file of tensors at .*text\.pth"):
+        read_checkpoint(tmp_path / "text.pth")
+    torch.save({"epoch": 3}, tmp_path / "empty.pth")
+    with pytest.raises(RestoreFormerError, match="Expected tensors in .*empty.pth"):
+        read_checkpoint(tmp_path / "empty.pth")
+
+
+def test_pickles_that_run_code_are_refused(tmp_path):
+    torch.save({"params": print}, tmp_path / "evil.pth")
+    with pytest.raises(RestoreFormerError, match="Expected a file of tensors"):
+        read_checkpoint(tmp_path / "evil.pth")
