@@ -41,8 +41,8 @@ class VGG19Features(nn.Module):
 class VGG19PerceptualLoss(nn.Module):
     """Distance between VGG-19 features of result and truth, summed over layers.
 
-    BasicSR's ``PerceptualLoss`` computes the same, but takes its weights from a fixed place or the
-    network without asking what they are; this one finds them by ``restoreformer.pretrained``.
+    BasicSR's ``PerceptualLoss`` is the same with ``l1``, but stops at ``l2`` with an AttributeError, and
+    takes its weights unchecked from a fixed place or the network.
 
     Args:
         layer_weights: weight of each layer, by BasicSR's names; the default is conv1 to conv5, 1 each.

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from basicsr.utils import get_root_logger
+from golden import golden_tensor
+
+from restoreformer.archs.arcface_arch import ArcFaceResNet18
+from restoreformer.losses.arcface_identity_loss import ArcFaceIdentityLoss, grey_face
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file as released: flat, under the prefix module."""
+    tensors = {f"module.{k}": golden_tensor(k, v) for k, v in ArcFaceResNet18().state_dict().items()}
+    torch.save(tensors, tmp_path / "arcface.pth")
+    return str(tmp_path / "arcface.pth")
+
+
+def test_grey_by_hand():
+    image = torch.tensor([1.0, 0.5, -1.0]).view(1, 3, 1, 1).expand(1, 3, 256, 256)
+    grey = grey_face(image)
+    assert grey.shape == (1, 1, 128, 128)
+    torch.testing.assert_close(grey, torch.full_like(grey, 0.2989 + 0.5 * 0.5870 - 0.1140))
+
+
+def test_value_and_gradient(weights):
+    loss = ArcFaceIdentityLoss(weights=weights)
+    a, b = (torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2))
+    with torch.no_grad():
+        expected = 1.5 * (loss.net(grey_face(a)) - loss.net(grey_face(b))).square().mean()
+    a.requires_grad_()
+    value = loss(a, b)
+    torch.testing.assert_close(value.detach(), expected)
+    assert loss(a, a).item() == 0
+    value.backward()
+    assert a.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in loss.parameters())
+
+
+def test_random_weights_are_told(caplog, monkeypatch):
+    monkeypatch.setattr(get_root_logger(), "propagate", True)
+    with caplog.at_level("WARNING", logger="basicsr"):
+        ArcFaceIdentityLoss(weights="none")
+    assert "identity loss uses a RANDOM network" in caplog.text

@@ -1,0 +1,125 @@
+import pytest
+import torch
+from basicsr.models import build_model
+
+from restoreformer.archs.checkpoint import save_checkpoint
+from restoreformer.archs.hq_dictionary_arch import HQDictionary
+from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
+from restoreformer.errors import RestoreFormerError
+
+REGIONS = ("left_eye", "right_eye", "mouth")
+WHOLE_FACE = {"l_pix", "l_identity", "l_prior", "l_g_gan", "l_d", "out_d_real", "out_d_fake", "entries_in_use"}
+
+
+def step(model, batch, iteration=1):
+    model.feed_data(batch)
+    model.optimize_parameters(iteration)
+    return model.get_current_log()
+
+
+def test_every_term_is_logged_under_its_own_name(stage2, batch):
+    log = step(build_model(stage2), batch)
+    expected = set(WHOLE_FACE)
+    for r in REGIONS:
+        expected |= {f"l_g_gan_{r}", f"l_g_style_{r}", f"l_d_{r}", f"out_d_{r}_real", f"out_d_{r}_fake"}
+    assert log.keys() == expected
+    assert all(torch.isfinite(torch.tensor(v)) for v in log.values())
+
+
+def test_all_learn_but_the_dictionary(stage2, batch):
+    model = build_model(stage2)
+    before = {k: v.clone() for k, v in model.net_g.state_dict().items()}
+    nets = {k: [p.clone() for p in a.net.parameters()] for k, a in model.adversaries.items()}
+    step(model, batch)
+    after = model.net_g.state_dict()
+    assert torch.equal(before["quantize.embedding.weight"], after["quantize.embedding.weight"])
+    for name in ("encoder.conv_in.weight", "decoder.up.2.attn.0.q.weight", "decoder.conv_out.weight"):
+        assert not torch.equal(before[name], after[name])
+    for label, adversary in model.adversaries.items():
+        assert any(not torch.equal(a, b) for a, b in zip(nets[label], adversary.net.parameters(), strict=True)), label
+
+
+def test_stage_1_is_taken_over(stage2, tmp_path, small_net):
+    dictionary, discriminator = HQDictionary(**small_net), PatchDiscriminator(ndf=8, n_layers=2)
+    save_checkpoint(tmp_path / "g.pth", dictionary)
+    save_checkpoint(tmp_path / "d.pth", discriminator)
+    stage2["path"] |= {"pretrain_network_g": str(tmp_path / "g.pth"), "pretrain_network_d": str(tmp_path / "d.pth")}
+    model = build_model(stage2)
+    assert all(torch.equal(v, model.net_g.state_dict()[k]) for k, v in dictionary.state_dict().items())
+    theirs = model.adversaries["d"].net.state_dict()
+    assert all(torch.equal(v, theirs[k]) for k, v in discriminator.state_dict().items())
+
+
+def test_a_discriminator_is_no_generator(stage2, tmp_path):
+    save_checkpoint(tmp_path / "d.pth", PatchDiscriminator(ndf=8, n_layers=2))
+    stage2["path"]["pretrain_network_g"] = str(tmp_path / "d.pth")
+    with pytest.raises(RestoreFormerError, match="Expected RestoreFormer or HQDictionary in .*, got Patch"):
+        build_model(stage2)
+
+
+def test_crops_are_roi_aligned_in_proportion(stage2, batch):
+    model = build_model(stage2)
+    batch["gt"][:] = torch.linspace(-1, 1, 32)
+    model.feed_data(batch)
+    crop = model._crop(model.gt, "mouth")
+    # 120 of 512 pixels, of a face of 32; the mean of a ramp over columns 10 to 24.
+    assert crop.shape == (2, 3, 8, 8)
+    assert crop.mean().item() == pytest.approx((10 + 24) / 2 / 31 * 2 - 1, abs=0.01)
+    assert model._crop(model.gt, "left_eye").shape == (2, 3, 5, 5)
+
+
+def test_crops_carry_gradients(stage2, batch):
+    model = build_model(stage2)
+    model.feed_data(batch)
+    image = batch["gt"].clone().requires_grad_()
+    model._crop(image, "left_eye").sum().backward()
+    assert image.grad[:, :, 10:18, 8:16].abs().sum() > 0
+    assert image.grad[:, :, 24:].abs().sum() == 0
+
+
+def test_component_discriminators_need_boxes_and_each_other(stage2, batch):
+    model = build_model(stage2)
+    without = {k: v for k, v in batch.items() if not k.startswith("loc_")}
+    with pytest.raises(RestoreFormerError, match="set its component_path"):
+        step(model, without)
+    model.feed_data(without)
+    model.test()
+    del stage2["network_d_mouth"]
+    with pytest.raises(RestoreFormerError, match="or none of them, got network_d_left_eye, network_d_right_eye"):
+        build_model(stage2)
+
+
+def test_without_components(stage2, batch):
+    for r in REGIONS:
+        del stage2[f"network_d_{r}"]
+    log = step(build_model(stage2), batch)
+    assert log.keys() == {
+        "l_pix",
+        "l_identity",
+        "l_prior",
+        "l_g_gan",
+        "l_d",
+        "out_d_real",
+        "out_d_fake",
+        "entries_in_use",
+    }
+
+
+def test_resuming_continues_as_if_never_stopped(stage2, batch):
+    """All networks, optimizers and schedulers come back."""
+    torch.manual_seed(1)
+    whole = build_model(stage2)
+    step(whole, batch, 1)
+    whole.save(0, 1)
+    expected = step(whole, batch, 2)
+    models = stage2["path"]["models"]
+    for key in ("g", "d", *(f"d_{r}" for r in REGIONS)):
+        stage2["path"][f"pretrain_network_{key}"] = f"{models}/net_{key}_1.pth"
+    torch.manual_seed(2)
+    # ArcFace is random here: the same one must judge both.
+    resumed = build_model(stage2)
+    resumed.image_losses["l_identity"] = whole.image_losses["l_identity"]
+    state = torch.load(f"{stage2['path']['training_states']}/1.state", weights_only=True)
+    resumed.resume_training(state)
+    log = step(resumed, batch, 2)
+    assert log == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,138 @@
+"""Every shipped option file is held against what reads it, and so is every way to get one wrong."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from basicsr.utils.options import ordered_yaml
+
+import restoreformer.plugin  # noqa: F401
+from restoreformer.errors import RestoreFormerError
+from restoreformer.options import check_options
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = sorted((ROOT / "options").rglob("*.yml"))
+
+
+def load(path):
+    return yaml.load(path.read_text(), Loader=ordered_yaml()[0])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: str(p.relative_to(ROOT)))
+def test_shipped_files_are_right(path):
+    check_options(load(path))
+    assert load(path) == yaml.safe_load(path.read_text())
+    text = path.read_text()
+    script = "test.py" if path.stem.startswith("test") else "train.py"
+    assert f"python basicsr/{script} -opt {path.relative_to(ROOT)}" in text, "begins with the command that runs it"
+
+
+def test_the_papers_settings():
+    """Sec. 4.1 and 4.2."""
+    one, two = (load(ROOT / "options" / f"train_{s}.yml") for s in ("dictionary", "restoreformer"))
+    for opt in (one, two):
+        assert opt["datasets"]["train"]["batch_size_per_gpu"] == 16
+        assert opt["datasets"]["train"]["gt_size"] == 512
+        assert (opt["network_g"]["n_embed"], opt["network_g"]["embed_dim"]) == (1024, 256)
+        assert opt["train"]["perceptual_opt"]["loss_weight"] == 1.0
+        assert opt["train"]["gan_opt"]["loss_weight"] == 0.8
+    assert one["train"]["optim_g"]["lr"] == 7e-5 and two["train"]["optim_g"]["lr"] == 7e-6
+    assert one["train"]["scheduler"]["milestones"] == [600_000] and one["train"]["scheduler"]["gamma"] == 0.1
+    assert one["train"]["total_iter"] == 800_000 and two["train"]["total_iter"] == 60_000
+    assert one["train"]["dictionary_opt"]["loss_weight"] == 1.0
+    assert one["train"]["commitment_opt"]["loss_weight"] == 0.25
+    weights = {"prior": 0.25, "component_gan": 1.0, "component_style": 2000, "identity": 1.5}
+    assert all(two["train"][f"{k}_opt"]["loss_weight"] == w for k, w in weights.items())
+    degradation = two["datasets"]["train"]["degradation"]
+    ranges = {"blur_sigma": [0.2, 10], "downsample": [1, 8], "noise": [0, 20], "jpeg": [60, 100]}
+    assert {k: degradation[k] for k in ranges} == ranges
+
+
+@pytest.fixture
+def opt():
+    return copy.deepcopy(load(ROOT / "options" / "train_restoreformer.yml"))
+
+
+@pytest.mark.parametrize(
+    "block, key, nearest",
+    [
+        ((), "modle_type", "model_type"),
+        ((), "network_d_left_eyes", "network_d_left_eye"),
+        (("network_g",), "n_embeds", "n_embed"),
+        (("network_d",), "n_layer", "n_layers"),
+        (("datasets", "train"), "gt_sise", "gt_size"),
+        (("datasets", "train"), "num_workers_per_gpu", "num_worker_per_gpu"),
+        (("datasets", "train", "degradation"), "blur_sigmas", "blur_sigma"),
+        (("path",), "pretrain_network_G", "pretrain_network_g"),
+        (("train",), "totl_iter", "total_iter"),
+        (("train",), "identiy_opt", "identity_opt"),
+        (("train", "optim_g"), "beta", "betas"),
+        (("train", "scheduler"), "milestone", "milestones"),
+        (("train", "pixel_opt"), "loss_wieght", "loss_weight"),
+        (("train", "identity_opt"), "weight", "weights"),
+        (("train", "gan_opt"), "gan_typ", "gan_type"),
+        (("logger",), "print_frq", "print_freq"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_the_nearest(opt, block, key, nearest):
+    target = opt
+    for name in block:
+        target = target[name]
+    target[key] = 1
+    with pytest.raises(RestoreFormerError, match=rf"{key} is not an option: did you mean {nearest}\?"):
+        check_options(opt)
+
+
+@pytest.mark.parametrize(
+    "block, name, nearest",
+    [
+        (("network_g",), "RestoreFormr", "RestoreFormer"),
+        (("datasets", "train"), "BlindFacesDataset", "BlindFaceDataset"),
+        (("train", "identity_opt"), "ArcFaceIdentiyLoss", "ArcFaceIdentityLoss"),
+        (("train", "scheduler"), "MultiStepLr", "MultiStepLR"),
+    ],
+)
+def test_a_misspelt_type_too(opt, block, name, nearest):
+    target = opt
+    for part in block:
+        target = target[part]
+    target["type"] = name
+    with pytest.raises(RestoreFormerError, match=rf"type: {name} is not registered: did you mean {nearest}\?"):
+        check_options(opt)
+
+
+def test_a_misspelt_model_type(opt):
+    opt["model_type"] = "RestoreFormerModell"
+    with pytest.raises(RestoreFormerError, match="did you mean RestoreFormerModel"):
+        check_options(opt)
+
+
+def test_numbers_that_yaml_reads_as_text(opt):
+    opt["train"]["optim_g"] = yaml.safe_load("{type: Adam, lr: 7e-5}")
+    assert opt["train"]["optim_g"]["lr"] == "7e-5"
+    with pytest.raises(RestoreFormerError, match=r"train: optim_g: lr is the text '7e-5', not a number: .* 7\.0e-05"):
+        check_options(opt)
+    assert yaml.safe_load("7.0e-05") == 7e-5
+
+
+def test_all_that_is_wrong_is_told_at_once(opt):
+    opt["train"]["a_key"] = 1
+    opt["datasets"]["train"]["dataroot_gt"] = None
+    opt["network_g"]["another"] = 1
+    with pytest.raises(RestoreFormerError) as caught:
+        check_options(opt)
+    text = str(caught.value)
+    assert "train: a_key" in text and "dataroot_gt is missing" in text and "network_g: another" in text
+
+
+def test_metrics_are_checked():
+    opt = load(ROOT / "options" / "test_restoreformer.yml")
+    opt["val"]["metrics"]["psnr"]["crop_boarder"] = 0
+    with pytest.raises(RestoreFormerError, match="crop_boarder is not an option: did you mean crop_border"):
+        check_options(opt)
+
+
+def test_other_peoples_models_are_left_alone():
+    theirs = {"model_type": "SRModel", "whatever": 1, "network_g": {"type": "MSRResNet", "x": 1}, "train": {"y": 2}}
+    check_options(theirs)

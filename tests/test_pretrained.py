@@ -1,0 +1,99 @@
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from restoreformer import pretrained
+from restoreformer.errors import RestoreFormerError
+from restoreformer.pretrained import FILES, PretrainedFile, find_pretrained
+
+CONTENT = b"weights" * 1000
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A local server of one file."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "net.pth").write_bytes(CONTENT)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def row(server, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(pretrained.ENVIRONMENT, raising=False)
+    row = PretrainedFile(f"{server}/net.pth", hashlib.sha256(CONTENT).hexdigest(), 1, "CC0")
+    monkeypatch.setitem(FILES, "net.pth", row)
+    return row
+
+
+def test_downloaded_once_and_checked(row, tmp_path, monkeypatch):
+    path = find_pretrained("net.pth")
+    assert path.resolve() == tmp_path / "experiments" / "pretrained_models" / "net.pth"
+    assert path.read_bytes() == CONTENT
+    monkeypatch.setitem(FILES, "net.pth", row._replace(url="http://127.0.0.1:9/net.pth"))
+    assert find_pretrained("net.pth") == path
+
+
+def test_order_of_folders(row, tmp_path, monkeypatch):
+    given, environment = tmp_path / "given", tmp_path / "environment"
+    monkeypatch.setenv(pretrained.ENVIRONMENT, str(environment))
+    assert find_pretrained("net.pth") == environment / "net.pth"
+    assert find_pretrained("net.pth", given) == environment / "net.pth"
+    given.mkdir()
+    (given / "net.pth").write_bytes(CONTENT)
+    assert find_pretrained("net.pth", given) == given / "net.pth"
+    (given / "net.pth").unlink()
+    (environment / "net.pth").unlink()
+    assert find_pretrained("net.pth", given) == given / "net.pth"
+
+
+def test_without_a_network_the_error_says_what_from_where_and_whereto(row, tmp_path, monkeypatch):
+    monkeypatch.setitem(FILES, "net.pth", row._replace(url="http://127.0.0.1:9/net.pth"))
+    with pytest.raises(RestoreFormerError) as caught:
+        find_pretrained("net.pth", tmp_path / "w")
+    for part in ("net.pth", "http://127.0.0.1:9/net.pth", str(tmp_path / "w" / "net.pth"), "1 MB"):
+        assert part in str(caught.value)
+    assert not (tmp_path / "w" / "net.pth").exists()
+
+
+def test_another_content_is_refused_and_not_kept(row, tmp_path, monkeypatch):
+    monkeypatch.setitem(FILES, "net.pth", row._replace(sha256="0" * 64))
+    with pytest.raises(RestoreFormerError, match="invalid hash value"):
+        find_pretrained("net.pth", tmp_path)
+    assert not (tmp_path / "net.pth").exists()
+    (tmp_path / "net.pth").write_bytes(b"other")
+    with pytest.raises(RestoreFormerError, match="Expected net.pth with SHA-256 000"):
+        find_pretrained("net.pth", tmp_path)
+
+
+def test_a_file_of_ones_own(tmp_path):
+    (tmp_path / "mine.pth").write_bytes(b"mine")
+    assert find_pretrained(tmp_path / "mine.pth") == tmp_path / "mine.pth"
+    with pytest.raises(RestoreFormerError, match=r"Expected a file or one of .*RestoreFormer\.ckpt"):
+        find_pretrained(tmp_path / "none.pth")
+
+
+def test_the_table_is_whole():
+    for name, row in FILES.items():
+        assert row.url.startswith("https://") and row.url.endswith(name)
+        assert len(row.sha256) == 64 and int(row.sha256, 16)
+        assert row.megabytes > 0 and row.licence
+    # torchvision names its files after the beginning of their digests.
+    for name in ("vgg19-dcbb9e9d.pth", "vgg16-397923af.pth"):
+        assert FILES[name].sha256.startswith(name.split("-")[1].split(".")[0])
