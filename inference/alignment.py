@@ -29,7 +29,8 @@ def alignment(landmarks: NDArray[np.floating], size: int) -> Matrix:
     Raises:
         RestoreFormerError: the landmarks coincide, so there is no such transform.
     """
-    target = TEMPLATE * (size / FRAME)
+    # Pixel centres lie at half coordinates, so that a crop is the same as a larger crop made smaller.
+    target = (TEMPLATE + 0.5) * np.float32(size / FRAME) - 0.5
     matrix, _ = cv2.estimateAffinePartial2D(landmarks.astype(np.float32), target, method=cv2.LMEDS)
     if matrix is None or not np.isfinite(matrix).all():
         raise RestoreFormerError(f"Expected five landmarks of a face, got {landmarks.tolist()}.")

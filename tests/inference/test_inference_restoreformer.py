@@ -1,0 +1,71 @@
+"""The program as a user runs it."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from restoreformer.archs.checkpoint import save_checkpoint
+from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
+from restoreformer.archs.restoreformer_arch import RestoreFormer
+
+
+@pytest.fixture
+def model(tmp_path, small_net):
+    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
+    return tmp_path / "net.pth"
+
+
+def run(*arguments):
+    command = [sys.executable, "-W", "ignore", "inference/inference_restoreformer.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_folder_with_bad_files_is_restored_as_far_as_it_goes(tmp_path, model, astronaut):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "good.jpg"), astronaut)
+    cv2.imwrite(str(photos / "noface.png"), np.full((90, 90, 3), 100, np.uint8))
+    (photos / "broken.jpg").write_bytes(b"no image")
+    (photos / "notes.txt").write_text("no photo")
+    done = run("-i", photos, "-o", out, "--model", model, "--detector", "centerface")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == [
+        f"error: Expected an image in {photos / 'broken.jpg'}, got 8 bytes that are none.",
+        f"error: Expected a face in {photos / 'noface.png'}, found none: the photo is written as it is.",
+    ]
+    assert "1 of 3 restored" in done.stderr
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == [
+        "cmp/good_00.png",
+        "cropped_faces/good_00.png",
+        "restored_faces/good_00.png",
+        "restored_imgs/good.jpg",
+        "restored_imgs/noface.png",
+    ]
+    assert cv2.imread(str(out / "cmp" / "good_00.png")).shape == (64, 128, 3)
+
+
+def test_aligned_faces(tmp_path, model, face):
+    cv2.imwrite(str(tmp_path / "face.png"), face)
+    done = run("-i", tmp_path / "face.png", "-o", tmp_path / "out", "--model", model, "--aligned")
+    assert done.returncode == 0, done.stderr
+    assert cv2.imread(str(tmp_path / "out" / "restored_faces" / "face.png")).shape == (64, 64, 3)
+    assert not (tmp_path / "out" / "restored_imgs").exists()
+
+
+def test_what_cannot_go_on_ends_in_one_line(tmp_path, model, astronaut):
+    cv2.imwrite(str(tmp_path / "photo.png"), astronaut)
+    save_checkpoint(tmp_path / "d.pth", PatchDiscriminator())
+    cases = {
+        "found none.": ("-i", tmp_path / "nowhere", "--model", model),
+        "got PatchDiscriminator": ("-i", tmp_path / "photo.png", "--model", tmp_path / "d.pth", "--aligned"),
+        "found nothing at": ("-i", tmp_path / "photo.png", "--model", tmp_path / "none.pth"),
+    }
+    for expected, arguments in cases.items():
+        done = run(*arguments, "-o", tmp_path / "out", "--detector", "centerface")
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        assert done.returncode == 1 and len(lines) == 1, done.stderr
+        assert lines[0].startswith("error: Expected") and expected in lines[0]

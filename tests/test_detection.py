@@ -1,0 +1,63 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from restoreformer import pretrained
+from restoreformer.detection import LONGEST_SIDE, build_detector
+from restoreformer.errors import RestoreFormerError
+
+# By hand on scikit-image's astronaut: eyes, tip of the nose, corners of the mouth.
+ASTRONAUT = np.array([[203, 101], [247, 104], [224, 125], [203, 143], [242, 145]])
+
+
+def test_centerface_finds_the_astronaut(astronaut):
+    faces = build_detector("centerface")(astronaut)
+    assert len(faces) == 1 and faces[0].score > 0.8
+    assert np.abs(faces[0].landmarks - ASTRONAUT).max() < 5
+    x1, y1, x2, y2 = faces[0].box
+    assert x1 < 203 and x2 > 247 and y1 < 80 and y2 > 160
+
+
+def test_large_photos_are_searched_small_and_answered_large(astronaut):
+    large = cv2.resize(astronaut, (2 * LONGEST_SIDE, 2 * LONGEST_SIDE), interpolation=cv2.INTER_LINEAR)
+    (face,) = build_detector("centerface")(large)
+    ratio = large.shape[0] / 512
+    assert np.abs((face.landmarks + 0.5) / ratio - 0.5 - ASTRONAUT).max() < 5
+
+
+def test_largest_first_and_none(astronaut):
+    detect = build_detector("centerface")
+    small = cv2.resize(astronaut[:256, 100:356], (160, 160), interpolation=cv2.INTER_AREA)
+    two = np.zeros((512, 1024, 3), np.uint8)
+    two[:160, :160], two[:, 512:] = small, astronaut
+    faces = detect(two)
+    assert len(faces) == 2 and faces[0].box[0] > 512 > faces[1].box[2]
+    assert detect(np.full((200, 200, 3), 127, np.uint8)) == []
+
+
+def test_retinaface_from_a_file_put_in_place(tmp_path, monkeypatch, astronaut):
+    """facexlib's network with random weights: the real code path, without the real weights."""
+    from facexlib.detection.retinaface import RetinaFace
+
+    path = tmp_path / "detection_Resnet50_Final.pth"
+    net = RetinaFace("resnet50", device="cpu")
+    torch.save({f"module.{k}": v for k, v in net.state_dict().items()}, path)
+    row = pretrained.FILES[path.name]
+    monkeypatch.setitem(pretrained.FILES, path.name, row._replace(sha256=pretrained._sha256(path)))
+    detect = build_detector("retinaface", tmp_path)
+    for face in detect(astronaut[:128, :128]):
+        assert face.box.shape == (4,) and face.landmarks.shape == (5, 2) and 0 <= face.score <= 1
+
+
+def test_retinaface_without_its_weights_says_so(tmp_path, monkeypatch):
+    row = pretrained.FILES["detection_Resnet50_Final.pth"]
+    monkeypatch.setitem(pretrained.FILES, "detection_Resnet50_Final.pth", row._replace(url="http://127.0.0.1:9/x.pth"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RestoreFormerError, match="Expected detection_Resnet50_Final.pth"):
+        build_detector("retinaface", tmp_path)
+
+
+def test_unknown_names():
+    with pytest.raises(RestoreFormerError, match="Expected a detector among retinaface, centerface, got mtcnn"):
+        build_detector("mtcnn")

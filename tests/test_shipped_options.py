@@ -1,0 +1,64 @@
+"""Every shipped option file trains or tests for a step, with its own networks and losses, on small images.
+
+Only what a machine without FFHQ cannot have is replaced: where the data are, their size, the batch
+size, and the weights of networks that losses use.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from basicsr.data import build_dataset
+from basicsr.models import build_model
+from test_options import SHIPPED, load
+
+from restoreformer.archs.checkpoint import save_checkpoint
+from restoreformer.models.face_model import FaceModel
+
+ROOT = Path(__file__).parents[1]
+
+
+def adapted(path, folder, data, boxes):
+    """The option file as BasicSR's parser would complete it, on the test's data."""
+    opt = load(path)
+    opt |= {"dist": False, "rank": 0, "world_size": 1, "num_gpu": 0, "is_train": "train" in opt}
+    # 64 suits the full network, whose sides are multiples of 32.
+    for phase, block in opt["datasets"].items():
+        block |= {"phase": phase, "dataroot_gt": str(data), "gt_size": 64, "skip_images": 0, "num_images": 2}
+        if "component_path" in block:
+            block["component_path"] = str(boxes)
+    for key in ("pretrain_network_g", "pretrain_network_d"):
+        opt["path"].pop(key, None)
+    opt["path"] |= {"models": str(folder), "training_states": str(folder)}
+    for block in opt.get("train", {}).values():
+        if isinstance(block, dict) and "weights" in block:
+            block["weights"] = "none"
+    return opt
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_step(path, tmp_path, faces_lmdb, boxes_file):
+    opt = adapted(path, tmp_path, faces_lmdb, boxes_file)
+    model: FaceModel = build_model(opt)
+    dataset = build_dataset(next(iter(opt["datasets"].values())))
+    batch = torch.utils.data.default_collate([dataset[0], dataset[1]])
+    model.feed_data(batch)
+    if not opt["is_train"]:
+        model.test()
+        assert model.get_current_visuals()["result"].shape == (2, 3, 64, 64)
+        return
+    start = max(1, model.gan_start_iter)
+    model.optimize_parameters(start)
+    log = model.get_current_log()
+    expected = {f"l_{n}" for n in ("pix", "percep", "identity", "prior", "dict", "commit", "g_gan", "d")} & log.keys()
+    configured = {k for k in opt["train"] if k.endswith("_opt")}
+    assert len([k for k in log if k.startswith("l_")]) >= len(configured - {"renewal_opt"})
+    assert expected and all(torch.isfinite(torch.tensor(v)) for v in log.values())
+    # What stage 1 writes is what stage 2's file asks for.
+    if path.stem == "train_dictionary":
+        save_checkpoint(tmp_path / "g.pth", model.net_g)
+        later = adapted(path.with_name("train_restoreformer.yml"), tmp_path, faces_lmdb, boxes_file)
+        later["path"]["pretrain_network_g"] = str(tmp_path / "g.pth")
+        later["train"] = {k: v for k, v in later["train"].items() if k not in ("perceptual_opt", "identity_opt")}
+        del model
+        build_model(later)
