@@ -34,14 +34,17 @@ class Adversary:
             The loss and the mean logits, under BasicSR's names.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        real_logits, fake_logits = self.net(real), self.net(fake)
-        loss = self.criterion(real_logits, True, is_disc=True) + self.criterion(fake_logits, False, is_disc=True)
-        loss.backward()
+        # Each pass is followed by its own way back: DDP may change batch norm's buffers before the next pass.
+        losses, logits = [], []
+        for images, is_real in ((real, True), (fake, False)):
+            logits.append(self.net(images))
+            losses.append(self.criterion(logits[-1], is_real, is_disc=True))
+            losses[-1].backward()
         self.optimizer.step()
         return {
-            f"l_d{self.suffix}": loss.detach(),
-            f"out_d{self.suffix}_real": real_logits.detach().mean(),
-            f"out_d{self.suffix}_fake": fake_logits.detach().mean(),
+            f"l_d{self.suffix}": losses[0].detach() + losses[1].detach(),
+            f"out_d{self.suffix}_real": logits[0].detach().mean(),
+            f"out_d{self.suffix}_fake": logits[1].detach().mean(),
         }
 
     def set_learning(self, on: bool) -> None:

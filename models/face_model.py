@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from restoreformer.archs.autoencoder import AutoencoderOutput
 from restoreformer.archs.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from restoreformer.errors import RestoreFormerError
-from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use
+from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use, perplexity
 from restoreformer.models.adversary import Adversary, optimizer_arguments
 
 
@@ -149,6 +149,7 @@ class FaceModel(SRModel):
             torch.distributed.all_reduce(self.usage)
         values = OrderedDict(self.losses)
         values["entries_in_use"] = entries_in_use(self.usage)
+        values["perplexity"] = perplexity(self.usage)
         self.usage.zero_()
         return self.reduce_loss_dict(values)
 

@@ -11,7 +11,15 @@ from typing import Literal, NamedTuple, overload
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restoreformer.archs.blocks import Downsample, Level, MiddleBlocks, Upsample, group_norm, straight_through
+from restoreformer.archs.blocks import (
+    Downsample,
+    Level,
+    MiddleBlocks,
+    MultiHeadAttention,
+    Upsample,
+    group_norm,
+    straight_through,
+)
 from restoreformer.archs.vector_quantizer import VectorQuantizer
 
 
@@ -153,6 +161,11 @@ class VQAutoencoder(nn.Module):
         self.quantize = VectorQuantizer(n_embed, embed_dim)
         self.quant_conv = nn.Conv2d(z_channels, embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(embed_dim, z_channels, 1)
+        for part in (self.encoder,) if self.cross_attention else (self.encoder, self.decoder):
+            for module in part.modules():
+                if isinstance(module, MultiHeadAttention):
+                    # Self-attention has one input. DDP stops at parameters that never get a gradient.
+                    module.norm2.requires_grad_(False)
 
     def _attention_levels(self, attn_resolutions: Sequence[int]) -> set[int]:
         levels = len(self.config["ch_mult"])  # type: ignore[arg-type]

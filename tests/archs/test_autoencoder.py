@@ -42,8 +42,9 @@ def test_gradients_reach_every_part_that_learns(small_net):
     net = RestoreFormer(**small_net)
     out = net(torch.randn(1, 3, 32, 32), with_latents=True)
     (out.image.square().mean() + (out.latents - out.prior).square().mean()).backward()
-    idle = [name for name, p in net.named_parameters() if p.grad is None]
+    assert all((p.grad is not None) == p.requires_grad for p in net.parameters())
     # norm2 belongs to cross-attention; the encoder attends to itself.
+    idle = [name for name, p in net.named_parameters() if not p.requires_grad]
     assert idle and all(name.startswith("encoder.") and ".norm2." in name and "attn" in name for name in idle)
 
 

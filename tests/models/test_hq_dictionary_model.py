@@ -15,8 +15,9 @@ def test_every_term_is_logged_and_everything_learns(stage1, batch):
     model = build_model(stage1)
     before = {k: v.clone() for net in (model.net_g, model.adversaries["d"].net) for k, v in net.named_parameters()}
     log = step(model, {**batch, "lq": batch["gt"]})
-    assert log.keys() == {"l_pix", "l_dict", "l_commit", "l_g_gan", "l_d", "out_d_real", "out_d_fake", "entries_in_use"}
-    assert 1 <= log["entries_in_use"] <= 128 and all(v == v for v in log.values())
+    losses = {"l_pix", "l_dict", "l_commit", "l_g_gan", "l_d", "out_d_real", "out_d_fake"}
+    assert log.keys() == {*losses, "entries_in_use", "perplexity"}
+    assert 1 <= log["perplexity"] <= log["entries_in_use"] <= 128 and all(v == v for v in log.values())
     assert log["l_commit"] == pytest.approx(0.25 * log["l_dict"])
     after = {k: v for net in (model.net_g, model.adversaries["d"].net) for k, v in net.named_parameters()}
     still = [k for k in before if torch.equal(before[k], after[k])]
@@ -84,7 +85,13 @@ def test_a_discriminator_without_a_loss(stage1):
 
 def test_without_a_discriminator(stage1, batch):
     del stage1["network_d"]
-    assert step(build_model(stage1), batch).keys() == {"l_pix", "l_dict", "l_commit", "entries_in_use"}
+    assert step(build_model(stage1), batch).keys() == {
+        "l_pix",
+        "l_dict",
+        "l_commit",
+        "entries_in_use",
+        "perplexity",
+    }
 
 
 def test_moving_average_is_saved_and_used(stage1, batch):

@@ -8,7 +8,8 @@ from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
 from restoreformer.errors import RestoreFormerError
 
 REGIONS = ("left_eye", "right_eye", "mouth")
-WHOLE_FACE = {"l_pix", "l_identity", "l_prior", "l_g_gan", "l_d", "out_d_real", "out_d_fake", "entries_in_use"}
+USAGE = {"entries_in_use", "perplexity"}
+WHOLE_FACE = {"l_pix", "l_identity", "l_prior", "l_g_gan", "l_d", "out_d_real", "out_d_fake", *USAGE}
 
 
 def step(model, batch, iteration=1):
