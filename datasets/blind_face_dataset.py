@@ -63,7 +63,7 @@ class BlindFaceDataset(Dataset[FaceSample]):
     """Faces, degraded on the fly (Eq. 19), with boxes of eyes and mouth.
 
     In training, flip and degradation are drawn from torch's generator of the worker, which BasicSR's
-    ``manual_seed`` starts and every epoch renews. In validation nothing is flipped, and the
+    ``manual_seed`` starts, so that every epoch differs. In validation nothing is flipped, and the
     degradation of a file depends on its name alone.
 
     Args:
@@ -95,6 +95,13 @@ class BlindFaceDataset(Dataset[FaceSample]):
                 f"{self.options.skip_images}, num_images: {self.options.num_images} and the boxes; none are."
             )
 
+        batch = opt.get("batch_size_per_gpu", 1) if self.is_train else 1
+        if len(self.names) * opt.get("dataset_enlarge_ratio", 1) < batch:
+            raise RestoreFormerError(
+                f"Expected at least one batch of {batch} images in {self.source.root}, got {len(self.names)}: lower "
+                "batch_size_per_gpu or raise dataset_enlarge_ratio."
+            )
+
     def _boxes(self) -> dict[str, Any] | None:
         if self.options.component_path is None:
             return None
@@ -122,8 +129,9 @@ class BlindFaceDataset(Dataset[FaceSample]):
         sample: FaceSample = {
             "lq": gt_tensor if self.degrade is None else to_tensor(self.degrade(gt, rng)),
             "gt": gt_tensor,
-            "lq_path": name,
-            "gt_path": name,
+            # BasicSR names results after these, less a suffix.
+            "lq_path": f"{name}.png",
+            "gt_path": f"{name}.png",
         }
         if self.boxes is not None:
             corners = locations(self.boxes[name], self.options.gt_size, self.options.eye_enlarge_ratio, flipped)

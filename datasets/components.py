@@ -4,9 +4,10 @@ A box is ``[cx, cy, half]`` in pixels of the aligned face scaled to 512x512 (GFP
 and half the side of a square. Left and right are the viewer's.
 """
 
-import importlib
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,38 @@ from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
+from restoreformer.pretrained import local_file
 
 Box = list[float]
 Boxes = dict[str, Box]
+
+
+class _NumbersOnly:
+    """A pickle module for ``torch.load`` that makes numbers and arrays of numpy, and nothing else.
+
+    The released file stores numpy scalars, which ``weights_only`` refuses; how to allow them, and under
+    which of numpy's module names, changes with the versions of both.
+    """
+
+    class Unpickler(pickle.Unpickler):
+        ALLOWED = frozenset(
+            {
+                ("numpy", "dtype"),
+                ("numpy", "ndarray"),
+                ("numpy.core.multiarray", "scalar"),
+                ("numpy.core.multiarray", "_reconstruct"),
+                ("_codecs", "encode"),
+            }
+        )
+
+        def find_class(self, module: str, name: str) -> Any:
+            if (module.replace("numpy._core", "numpy.core"), name) not in self.ALLOWED:
+                raise pickle.UnpicklingError(f"it holds a {module}.{name}, which is no number.")
+            return super().find_class(module, name)
+
+    @staticmethod
+    def load(file: Any, **kwargs: Any) -> Any:
+        return _NumbersOnly.Unpickler(file, **kwargs).load()
 
 
 def read_boxes(path: str | Path) -> dict[str, Boxes]:
@@ -25,24 +55,17 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
     Raises:
         RestoreFormerError: no such file, or an entry that is not three numbers for each region.
     """
-    path = Path(path)
+    path = local_file(path)
     if not path.is_file():
         raise RestoreFormerError(
             f"Expected a file of eye and mouth boxes at {path} (component_path), found none: make one with "
             "python datasets/find_components.py."
         )
-    # The released file stores numpy numbers, under the module names of numpy 1 or 2.
-    core = importlib.import_module("numpy._core.multiarray" if np.__version__ >= "2" else "numpy.core.multiarray")
-    functions = [core.scalar, core._reconstruct]
-    allowed = [np.dtype, np.ndarray, type(np.dtype(np.float64)), type(np.dtype(np.float32)), *functions]
-    allowed += [(f, f"numpy{dot}core.multiarray.{f.__name__}") for f in functions for dot in (".", "._")]
     try:
-        with torch.serialization.safe_globals(allowed):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_NumbersOnly)
     except Exception as error:
-        raise RestoreFormerError(
-            f"Expected eye and mouth boxes in {path}, could not read it: {str(error).splitlines()[0]}"
-        ) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise RestoreFormerError(f"Expected eye and mouth boxes in {path}, could not read it: {reason}") from error
     if not isinstance(content, Mapping):
         raise RestoreFormerError(f"Expected a dict of boxes in {path}, got {type(content).__name__}.")
     return {str(name): _entry(path, str(name), entry) for name, entry in content.items()}

@@ -18,7 +18,7 @@ from restoreformer.images import resize
 
 
 def find_components(source: ImageSource, detect: Detector) -> tuple[dict[str, Boxes], list[str]]:
-    """Boxes of the largest face in each image, and the names of images where none was found.
+    """Boxes of the largest face in each image, and a line for each image that has none.
 
     Args:
         source: aligned, square faces; each is searched at 512x512 whatever its size.
@@ -26,30 +26,37 @@ def find_components(source: ImageSource, detect: Detector) -> tuple[dict[str, Bo
     """
     boxes, missed = {}, []
     for name in tqdm(source.names, desc="finding eyes and mouths", unit="image"):
-        faces = detect(resize(source.read(name), FRAME, FRAME))
+        try:
+            faces = detect(resize(source.read(name), FRAME, FRAME))
+        except RestoreFormerError as error:
+            missed.append(str(error))
+            continue
         if faces:
             boxes[name] = boxes_from_landmarks(faces[0].landmarks, FRAME)
         else:
-            missed.append(name)
+            missed.append(f"no face found: {name}")
     return boxes, missed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True, help="folder or LMDB of aligned faces")
-    parser.add_argument("--output", required=True, help="file to write, NAME.pth")
+    parser.add_argument("--output", type=Path, required=True, help="file to write, NAME.pth")
     parser.add_argument("--detector", choices=DETECTORS, default="centerface")
     parser.add_argument("--weights-dir", type=Path, help="where the detector's weights are")
     args = parser.parse_args()
     try:
+        if args.output.is_dir():
+            raise RestoreFormerError(f"Expected a file to write at {args.output}, there is a folder.")
+        args.output.parent.mkdir(parents=True, exist_ok=True)
         boxes, missed = find_components(ImageSource(args.input), build_detector(args.detector, args.weights_dir))
         if not boxes:
             raise RestoreFormerError(f"Expected faces in {args.input}, {args.detector} found none: are they aligned?")
         write_boxes(args.output, boxes)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
-    for name in missed:
-        sys.stderr.write(f"no face found: {name}\n")
+    for line in missed:
+        sys.stderr.write(f"{line}\n")
     sys.stderr.write(f"{len(boxes)} faces with boxes, {len(missed)} without, in {args.output}\n")
 
 

@@ -53,6 +53,8 @@ def pack(folder: str | Path, output: str | Path, size: int, compress_level: int 
         for name in tqdm(source.names, desc=f"packing {output.name}", unit="image"):
             try:
                 image = _square(source.read(name), name, size)
+                if not name.isascii():
+                    raise RestoreFormerError(f"Expected a name in ASCII, as BasicSR's LMDBs have, got {name}.")
             except RestoreFormerError as error:
                 left_out.append(str(error))
                 continue

@@ -11,7 +11,7 @@ from restoreformer.detection import DetectedFace, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, resize, to_image, to_tensor
 from restoreformer.inference.alignment import alignment, crop_face, paste_face
-from restoreformer.pretrained import find_pretrained
+from restoreformer.pretrained import local_file
 
 DEFAULT_MODEL = "RestoreFormer.ckpt"
 
@@ -32,8 +32,17 @@ class RestoredPhoto(NamedTuple):
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device of that name, or the best that this machine has: cuda, mps, cpu."""
+    """The device of that name, or the best that this machine has: cuda, mps, cpu.
+
+    Raises:
+        RestoreFormerError: the machine does not have it.
+    """
     if name is not None:
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise RestoreFormerError(f"Expected a device that this machine has, got {name}: {reason}") from error
         return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -62,12 +71,12 @@ class FaceRestorer:
         weights_dir: str | Path | None = None,
     ) -> None:
         self.device = choose_device(device)
-        self.net = build_from_checkpoint(read_checkpoint(find_pretrained(model, weights_dir))).to(self.device)
+        self.net = build_from_checkpoint(read_checkpoint(local_file(model, weights_dir))).to(self.device)
         self.size = self.net.resolution
         self.detect = None if detector is None else build_detector(detector, weights_dir, self.device)
 
     def restore(self, photo: Image) -> RestoredPhoto:
-        """Find and restore every face of a photo.
+        """Find and restore every face of a photo; a find without the shape of a face is passed over.
 
         Args:
             photo: BGR, ``(h, w, 3)``, uint8.
@@ -79,7 +88,8 @@ class FaceRestorer:
         if self.detect is None:
             raise RestoreFormerError("Expected a detector for whole photos: name one, or restore aligned faces.")
         found = self.detect(photo)
-        matrices = [alignment(face.landmarks, self.size) for face in found]
+        placed = [(face, matrix) for face in found if (matrix := alignment(face.landmarks, self.size)) is not None]
+        found, matrices = [face for face, _ in placed], [matrix for _, matrix in placed]
         crops = [crop_face(photo, matrix, self.size) for matrix in matrices]
         restored = self.restore_aligned(crops)
         image = photo.copy()
@@ -90,10 +100,18 @@ class FaceRestorer:
 
     @torch.inference_mode()
     def restore_aligned(self, faces: list[Image]) -> list[Image]:
-        """Restore aligned faces, each BGR ``(h, w, 3)`` uint8 of any size, to the network's size."""
+        """Restore aligned faces, each BGR ``(s, s, 3)`` uint8 of any side, to the network's size.
+
+        Raises:
+            RestoreFormerError: a picture of another form.
+        """
         results = []
         for face in faces:
             _check_image(face)
+            if face.shape[0] != face.shape[1]:
+                raise RestoreFormerError(
+                    f"Expected a square aligned face, got {face.shape[1]}x{face.shape[0]}: restore it as a photo."
+                )
             tensor = to_tensor(resize(face, self.size, self.size)).to(self.device)
             results.append(to_image(self.net(tensor[None])[0]))
         return results

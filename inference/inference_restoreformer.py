@@ -8,67 +8,63 @@ Writes restored_imgs (whole photos), cropped_faces, restored_faces and cmp (both
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from restoreformer.detection import DETECTORS
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import SUFFIXES, Image, decode, resize
+from restoreformer.images import SUFFIXES, read, resize, write
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer
 
 
-def list_photos(path: Path) -> list[Path]:
-    """The photo at ``path``, or the photos in that folder, sorted.
+def list_photos(path: Path) -> dict[Path, str]:
+    """The photo at ``path``, or the photos in that folder, sorted, each with the name of its results.
 
     Raises:
         RestoreFormerError: nothing there.
     """
-    photos = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix.lower() in SUFFIXES)
-    if not photos:
+    folder = path.glob("*") if path.is_dir() else [path]
+    photos = sorted(p for p in folder if not p.is_dir() and (p == path or p.suffix.lower() in SUFFIXES))
+    if not photos or not (path.is_dir() or path.exists()):
         raise RestoreFormerError(f"Expected a photo or a folder of photos at {path}, found none.")
-    return photos
+    stems = Counter(p.stem for p in photos)
+    # Two photos of one name are told apart by their suffix.
+    return {p: p.stem if stems[p.stem] == 1 else p.name.replace(".", "_") for p in photos}
 
 
-def write(folder: Path, name: str, image: Image) -> None:
-    """Write an image; the kind follows the name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(folder / name), image):
-        raise RestoreFormerError(f"Expected to write {folder / name}, could not.")
-
-
-def restore_file(restorer: FaceRestorer, path: Path, output: Path, aligned: bool) -> None:
+def restore_file(restorer: FaceRestorer, path: Path, name: str, output: Path, aligned: bool) -> None:
     """Restore one file into the folders below ``output``.
 
     Raises:
-        RestoreFormerError: it cannot be read, or has no face (then the photo is written as it is).
+        RestoreFormerError: it cannot be read or written, or has no face (then the photo is written as it is).
     """
-    photo = decode(path.read_bytes(), f"in {path}")
+    photo = read(path)
     if aligned:
-        restored = restorer.restore_aligned([photo])
-        pairs = [(photo, restored[0])]
+        pairs = [(photo, restorer.restore_aligned([photo])[0])]
     else:
         result = restorer.restore(photo)
-        write(output / "restored_imgs", path.name, result.image)
+        suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
+        write(output / "restored_imgs" / f"{path.stem}{suffix}", result.image)
         pairs = [(face.crop, face.restored) for face in result.faces]
     for i, (before, after) in enumerate(pairs):
-        name = f"{path.stem}.png" if aligned else f"{path.stem}_{i:02d}.png"
+        file = f"{name}.png" if aligned else f"{name}_{i:02d}.png"
         before = resize(before, *after.shape[1::-1])
-        write(output / "cropped_faces", name, before)
-        write(output / "restored_faces", name, after)
-        write(output / "cmp", name, np.hstack([before, after]))
+        write(output / "cropped_faces" / file, before)
+        write(output / "restored_faces" / file, after)
+        write(output / "cmp" / file, np.hstack([before, after]))
     if not pairs:
         raise RestoreFormerError(f"Expected a face in {path}, found none: the photo is written as it is.")
 
 
-def restore_all(restorer: FaceRestorer, photos: list[Path], output: Path, aligned: bool) -> Iterator[str]:
+def restore_all(restorer: FaceRestorer, photos: dict[Path, str], output: Path, aligned: bool) -> Iterator[str]:
     """Restore each file; yields one line for each that failed."""
-    for path in tqdm(photos, desc="restoring", unit="photo"):
+    for path, name in tqdm(photos.items(), desc="restoring", unit="photo"):
         try:
-            restore_file(restorer, path, output, aligned)
+            restore_file(restorer, path, name, output, aligned)
         except RestoreFormerError as error:
             yield str(error)
 

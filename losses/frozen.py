@@ -1,17 +1,16 @@
 """Networks that only measure: their weights are found or the training stops, and they never learn."""
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from basicsr.utils import get_root_logger
 from torch import nn
 
+from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.errors import RestoreFormerError
-from restoreformer.pretrained import find_pretrained
+from restoreformer.pretrained import local_file
 
 
-def load_frozen(net: nn.Module, weights: str | Path, what: str) -> None:
+def load_frozen(net: nn.Module, weights: str | Path | None, what: str) -> None:
     """Fill ``net`` from a pretrained file and freeze it in eval mode.
 
     Args:
@@ -23,12 +22,12 @@ def load_frozen(net: nn.Module, weights: str | Path, what: str) -> None:
     Raises:
         RestoreFormerError: the weights cannot be had or do not fit.
     """
+    if weights is None:
+        raise RestoreFormerError(f"Expected weights for the {what}, got nothing: name a file, or write none in words.")
     if str(weights) == "none":
         get_root_logger().warning(f"The {what} uses a RANDOM network (weights: none): its value means little.")
     else:
-        path = find_pretrained(weights)
-        tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = {k.removeprefix("module."): v for k, v in tensors.items()}
+        path, tensors, _ = read_checkpoint(local_file(weights), None)
         own = net.state_dict()
         if missing := [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]:
             raise RestoreFormerError(

@@ -17,6 +17,7 @@ class DictionaryRenewal:
 
     Args:
         embedding: the dictionary's entries ``(n_embed, embed_dim)``.
+        average: their moving average, if there is one: a new entry starts a new average.
         start: ``uniform`` leaves the entries as they are; ``encoder`` replaces them by features of the
             first batch.
         interval: every so many iterations, entries not chosen since the last time are replaced by
@@ -27,12 +28,20 @@ class DictionaryRenewal:
         RestoreFormerError: an unknown ``start`` or a negative number.
     """
 
-    def __init__(self, embedding: nn.Embedding, start: str = "uniform", interval: int = 0, until: int = 0) -> None:
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        average: nn.Embedding | None = None,
+        start: str = "uniform",
+        interval: int = 0,
+        until: int = 0,
+    ) -> None:
         if start not in STARTS:
             raise RestoreFormerError(f"Expected renewal_opt: start among {', '.join(STARTS)}, got {start}.")
         if interval < 0 or until < 0:
             raise RestoreFormerError(f"Expected renewal_opt: interval and until of 0 or more, got {interval}, {until}.")
         self.embedding = embedding
+        self.average = average
         self.start = start
         self.interval = interval
         self.until = until
@@ -70,3 +79,5 @@ class DictionaryRenewal:
         weight[which] = chosen.to(weight.dtype)
         if torch.distributed.is_initialized():
             torch.distributed.broadcast(weight, 0)
+        if self.average is not None:
+            self.average.weight[which] = weight[which]

@@ -1,9 +1,9 @@
 """What the models of both stages share: one pass, named losses, adversaries, files, logging."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from basicsr.archs import build_network
@@ -13,7 +13,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
 
-from restoreformer.archs.autoencoder import AutoencoderOutput
+from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
 from restoreformer.archs.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use, perplexity
@@ -27,6 +27,8 @@ class FaceModel(SRModel):
     option file's ``train`` block names the losses; each is logged under its own name.
     """
 
+    # What network_g must be.
+    GENERATOR: ClassVar[type[VQAutoencoder]] = VQAutoencoder
     # Option keys of losses between two images, and between features and prior, with their log names.
     # BasicSR builds pixel_opt and perceptual_opt itself.
     IMAGE_LOSSES: ClassVar[dict[str, str]] = {}
@@ -49,7 +51,26 @@ class FaceModel(SRModel):
         "gan_start_iter": "value",
     }
 
+    def __init__(self, opt: dict[str, Any]) -> None:
+        if not opt["is_train"]:
+            # What inference takes too; files without a moving average give their only weights.
+            opt["path"].setdefault("param_key_g", "params_ema")
+        super().__init__(opt)
+
+    @classmethod
+    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[str]:
+        """What is wrong between blocks of an option file, each with a remedy; for ``restoreformer.options``."""
+        train = opt["train"]
+        for key in cls.NETWORKS[1:]:
+            for needed in (cls.gan_option(key), cls.optimizer_option(key)):
+                if opt.get(key) is not None and train.get(needed) is None:
+                    yield f"train: {needed} is missing, which {key} needs"
+        if train.get("pixel_opt") is None and train.get("perceptual_opt") is None:
+            yield "train: pixel_opt and perceptual_opt are missing: one of them at least is needed"
+
     def init_training_settings(self) -> None:
+        if problems := list(self.option_problems(self.opt)):
+            raise RestoreFormerError("Expected other options: " + "; ".join(problems))
         train = self.opt["train"]
         self.gan_start_iter = int(train.get("gan_start_iter", 1))
         self.adversaries = self._build_adversaries()
@@ -74,29 +95,32 @@ class FaceModel(SRModel):
         for key in self.NETWORKS[1:]:
             if self.opt.get(key) is None:
                 continue
-            criterion = self._build_loss(self._gan_option(key))
-            if criterion is None:
-                raise RestoreFormerError(f"Expected train: {self._gan_option(key)} for {key}, found none.")
+            criterion = build_loss(self.opt["train"][self.gan_option(key)]).to(self.device)
             label = key.removeprefix("network_")
             net = self.model_to_device(build_network(self.opt[key]))
             self.print_network(net)
-            path = self.opt["path"].get(f"pretrain_{key}")
-            if path is not None:
-                self.load_network(net, path)
+            path = self.opt["path"]
+            if path.get(f"pretrain_{key}") is not None:
+                strict, param_key = path.get(f"strict_load_{label}", True), path.get(f"param_key_{label}", "params")
+                self.load_network(net, path[f"pretrain_{key}"], strict, param_key)
             net.train()
-            adversaries[label] = Adversary(label, net, criterion)
+            adversaries[key] = Adversary(label, net, criterion)
         return adversaries
 
-    def _gan_option(self, network_key: str) -> str:
+    @classmethod
+    def gan_option(cls, network: str) -> str:
+        """The key in ``train`` of a discriminator's loss."""
         return "gan_opt"
 
-    def _optimizer_option(self, label: str) -> str:
+    @classmethod
+    def optimizer_option(cls, network: str) -> str:
+        """The key in ``train`` of a discriminator's optimizer."""
         return "optim_d"
 
     def setup_optimizers(self) -> None:
         super().setup_optimizers()
-        for adversary in self.adversaries.values():
-            kind, arguments = optimizer_arguments(self.opt["train"][self._optimizer_option(adversary.label)])
+        for network, adversary in self.adversaries.items():
+            kind, arguments = optimizer_arguments(self.opt["train"][self.optimizer_option(network)])
             adversary.optimizer = self.get_optimizer(kind, adversary.net.parameters(), **arguments)
             self.optimizers.append(adversary.optimizer)
 
@@ -112,9 +136,9 @@ class FaceModel(SRModel):
         self.losses = {name: value.detach() for name, value in losses.items()}
         self.usage += count_entries(out.indices, len(self.usage))
         if adversarial:
-            for label, adversary in self.adversaries.items():
+            for network, adversary in self.adversaries.items():
                 adversary.set_learning(True)
-                self.losses |= adversary.learn(*self.discriminator_inputs(label))
+                self.losses |= adversary.learn(*self.discriminator_inputs(network))
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
         self.after_step(current_iter, out)
@@ -132,11 +156,11 @@ class FaceModel(SRModel):
             for name, criterion in self.latent_losses.items()
             if criterion is not None
         }
-        if adversarial and "d" in self.adversaries:
-            losses["l_g_gan"] = self.adversaries["d"].generator_loss(self.adversaries["d"].net(out.image))
+        if adversarial and (adversary := self.adversaries.get("network_d")):
+            losses["l_g_gan"] = adversary.generator_loss(adversary.net(out.image))
         return losses
 
-    def discriminator_inputs(self, label: str) -> tuple[Tensor, Tensor]:
+    def discriminator_inputs(self, network: str) -> tuple[Tensor, Tensor]:
         """Real and generated images for a discriminator's step."""
         return self.gt, self.output
 

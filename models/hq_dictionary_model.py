@@ -7,6 +7,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from restoreformer.archs.autoencoder import AutoencoderOutput
+from restoreformer.archs.hq_dictionary_arch import HQDictionary
 from restoreformer.models.dictionary_renewal import DictionaryRenewal
 from restoreformer.models.face_model import FaceModel
 
@@ -20,6 +21,7 @@ class HQDictionaryModel(FaceModel):
     ``renewal_opt`` (:class:`~restoreformer.models.dictionary_renewal.DictionaryRenewal`).
     """
 
+    GENERATOR = HQDictionary
     LATENT_LOSSES: ClassVar[dict[str, str]] = {"dictionary_opt": "l_dict", "commitment_opt": "l_commit"}
     TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
         **FaceModel.TRAIN_OPTIONS,
@@ -30,7 +32,8 @@ class HQDictionaryModel(FaceModel):
 
     def init_training_settings(self) -> None:
         super().init_training_settings()
-        self.renewal = DictionaryRenewal(self.dictionary, **(self.opt["train"].get("renewal_opt") or {}))
+        average = self.net_g_ema.quantize.embedding if self.ema_decay > 0 else None
+        self.renewal = DictionaryRenewal(self.dictionary, average, **(self.opt["train"].get("renewal_opt") or {}))
 
     def optimize_parameters(self, current_iter: int) -> None:
         if current_iter == 1 and self.renewal.start == "encoder" and not self.opt["path"].get("pretrain_network_g"):

@@ -1,14 +1,15 @@
 """Stage 2: learning to restore (Sec. 3.1, Eq. 13)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from restoreformer.archs.autoencoder import AutoencoderOutput
+from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
+from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
 from restoreformer.models.face_model import FaceModel
@@ -34,6 +35,7 @@ class RestoreFormerModel(FaceModel):
         RestoreFormerError: some but not all component discriminators, or samples without boxes.
     """
 
+    GENERATOR = RestoreFormer
     IMAGE_LOSSES: ClassVar[dict[str, str]] = {"identity_opt": "l_identity"}
     LATENT_LOSSES: ClassVar[dict[str, str]] = {"prior_opt": "l_prior"}
     NETWORKS: ClassVar[tuple[str, ...]] = (*FaceModel.NETWORKS, *(f"network_d_{region}" for region in REGIONS))
@@ -49,25 +51,38 @@ class RestoreFormerModel(FaceModel):
         "mouth_roi_size": "value",
     }
 
+    @classmethod
+    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[str]:
+        yield from super().option_problems(opt)
+        components = cls.NETWORKS[2:]
+        present = [key for key in components if opt.get(key) is not None]
+        if present and len(present) < len(components):
+            yield f"{', '.join(components)} go together, but there is only {', '.join(present)}"
+        data = opt.get("datasets", {}).get("train")
+        if present and data is not None and data.get("component_path") is None:
+            yield "datasets: train: component_path is missing, which the component discriminators need"
+
     def init_training_settings(self) -> None:
-        present = [key for key in self.NETWORKS[2:] if self.opt.get(key) is not None]
-        if present and len(present) < len(REGIONS):
-            raise RestoreFormerError(
-                f"Expected {', '.join(self.NETWORKS[2:])} or none of them, got {', '.join(present)}."
-            )
-        self.regions = REGIONS if present else ()
         train = self.opt["train"]
         eye, mouth = train.get("eye_roi_size", EYE_ROI_SIZE), train.get("mouth_roi_size", MOUTH_ROI_SIZE)
         self.roi_sizes = {"left_eye": eye, "right_eye": eye, "mouth": mouth}
-        self.get_bare_model(self.net_g).quantize.requires_grad_(False)
         super().init_training_settings()
+        self.regions = REGIONS if f"network_d_{REGIONS[0]}" in self.adversaries else ()
         self.component_style = self._build_loss("component_style_opt")
 
-    def _gan_option(self, network_key: str) -> str:
-        return "gan_opt" if network_key == "network_d" else "component_gan_opt"
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        if isinstance(net, VQAutoencoder):
+            # Before DDP wraps it, which from then on waits for every parameter that learns.
+            net.quantize.requires_grad_(False)
+        return super().model_to_device(net)
 
-    def _optimizer_option(self, label: str) -> str:
-        return "optim_d" if label == "d" else "optim_component"
+    @classmethod
+    def gan_option(cls, network: str) -> str:
+        return "gan_opt" if network == "network_d" else "component_gan_opt"
+
+    @classmethod
+    def optimizer_option(cls, network: str) -> str:
+        return "optim_d" if network == "network_d" else "optim_component"
 
     def feed_data(self, data: Mapping[str, Any]) -> None:
         super().feed_data(data)
@@ -76,18 +91,18 @@ class RestoreFormerModel(FaceModel):
 
     def generator_losses(self, out: AutoencoderOutput, adversarial: bool) -> dict[str, Tensor]:
         losses = super().generator_losses(out, adversarial)
-        if not adversarial or not self.regions:
-            return losses
-        if not self.boxes:
+        if self.regions and not self.boxes:
             raise RestoreFormerError(
                 "Expected boxes of eyes and mouth for the component discriminators, the dataset gives none: set its "
                 "component_path."
             )
+        if not adversarial:
+            return losses
         self.real_crops = {region: self._crop(self.gt, region) for region in self.regions}
         fake_crops = {region: self._crop(out.image, region) for region in self.regions}
         self.fake_crops = {region: crop.detach() for region, crop in fake_crops.items()}
         for region, fake_crop in fake_crops.items():
-            adversary = self.adversaries[f"d_{region}"]
+            adversary = self.adversaries[f"network_d_{region}"]
             fake_logits, fake_features = adversary.net(fake_crop, with_features=True)
             losses[f"l_g_gan_{region}"] = adversary.generator_loss(fake_logits)
             if self.component_style is not None:
@@ -96,10 +111,10 @@ class RestoreFormerModel(FaceModel):
                 losses[f"l_g_style_{region}"] = self.component_style(fake_features, real_features)
         return losses
 
-    def discriminator_inputs(self, label: str) -> tuple[Tensor, Tensor]:
-        if label == "d":
-            return super().discriminator_inputs(label)
-        region = label.removeprefix("d_")
+    def discriminator_inputs(self, network: str) -> tuple[Tensor, Tensor]:
+        if network == "network_d":
+            return super().discriminator_inputs(network)
+        region = network.removeprefix("network_d_")
         return self.real_crops[region], self.fake_crops[region]
 
     def _crop(self, image: Tensor, region: str) -> Tensor:

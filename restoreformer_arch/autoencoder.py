@@ -21,6 +21,7 @@ from restoreformer.archs.blocks import (
     straight_through,
 )
 from restoreformer.archs.vector_quantizer import VectorQuantizer
+from restoreformer.errors import RestoreFormerError
 
 
 class EncoderQueries(NamedTuple):
@@ -123,7 +124,7 @@ class VQAutoencoder(nn.Module):
     The defaults are the released configuration: 512x512 images, latents of 16x16x256.
 
     Raises:
-        ValueError: a configuration that cannot be built, or an input that does not fit it.
+        RestoreFormerError: a configuration that cannot be built, or an input that does not fit it.
     """
 
     cross_attention: bool
@@ -172,7 +173,7 @@ class VQAutoencoder(nn.Module):
         sizes = [self.resolution // 2**i for i in range(levels)]
         allowed = sizes[-1:] if self.cross_attention else sizes
         if wrong := sorted(set(attn_resolutions) - set(allowed)):
-            raise ValueError(
+            raise RestoreFormerError(
                 f"Expected attn_resolutions among {allowed} for resolution {self.resolution}, got {wrong}."
             )
         return {sizes.index(size) for size in attn_resolutions}
@@ -192,7 +193,7 @@ class VQAutoencoder(nn.Module):
             with_latents: return all of :class:`AutoencoderOutput` instead of the image alone.
         """
         if x.ndim != 4 or x.shape[1] != 3 or any(s % self.size_multiple or not s for s in x.shape[2:]):
-            raise ValueError(
+            raise RestoreFormerError(
                 f"Expected images of shape (n, 3, H, W) with H and W multiples of {self.size_multiple}, got "
                 f"{tuple(x.shape)}: pad or resize them."
             )

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restoreformer.errors import RestoreFormerError
+
 NORM_GROUPS = 32
 
 
@@ -13,10 +15,10 @@ def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with 32 groups and eps 1e-6 (released code).
 
     Raises:
-        ValueError: ``channels`` is not a multiple of 32.
+        RestoreFormerError: ``channels`` is not a multiple of 32.
     """
     if channels % NORM_GROUPS:
-        raise ValueError(
+        raise RestoreFormerError(
             f"Expected a number of channels that {NORM_GROUPS} divides, got {channels}: change ch or ch_mult."
         )
     return nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
@@ -78,13 +80,13 @@ class MultiHeadAttention(nn.Module):
     Shapes: both maps and the result are ``(n, channels, h, w)``.
 
     Raises:
-        ValueError: ``heads`` does not divide ``channels``, or the two maps differ in shape.
+        RestoreFormerError: ``heads`` does not divide ``channels``, or the two maps differ in shape.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         if channels % heads:
-            raise ValueError(f"Expected a number of heads (head_size) that divides {channels} channels, got {heads}.")
+            raise RestoreFormerError(f"Expected heads (head_size) that divide {channels} channels, got {heads}.")
         self.heads = heads
         self.norm1 = group_norm(channels)
         self.norm2 = group_norm(channels)
@@ -96,7 +98,7 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """Attend from ``queries`` (or ``x`` itself) to ``x``."""
         if queries is not None and queries.shape != x.shape:
-            raise ValueError(f"Expected queries of shape {tuple(x.shape)}, got {tuple(queries.shape)}.")
+            raise RestoreFormerError(f"Expected queries of shape {tuple(x.shape)}, got {tuple(queries.shape)}.")
         keys = self.norm1(x)
         query = self.q(keys if queries is None else self.norm2(queries))
         attended = F.scaled_dot_product_attention(

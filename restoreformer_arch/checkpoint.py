@@ -19,6 +19,7 @@ from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
 from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
+from restoreformer.pretrained import local_file
 
 # A count kept by the released quantizer while training; no part of the network.
 IGNORED = {"quantize.utility_counter"}
@@ -50,26 +51,38 @@ def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> C
     Raises:
         RestoreFormerError: no such file, or not a file of tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise RestoreFormerError(f"Expected a network file at {path}, found none.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise RestoreFormerError(
-            f"Expected a file of tensors at {path}, could not read it: {str(error).splitlines()[0]}"
-        ) from error
-    if not isinstance(content, Mapping):
-        raise RestoreFormerError(f"Expected a dict of tensors in {path}, got {type(content).__name__}.")
+    path = local_file(path)
+    content = read_tensors(path)
     key = next((k for k in (param_key, "params_ema", "params", "state_dict") if k in content), None)
     tensors = content if key is None else content[key]
-    tensors = {re.sub(r"^module\.", "", k): v for k, v in tensors.items() if isinstance(v, Tensor)}
+    config = content.get("config")
+    if not isinstance(tensors, Mapping) or not (config is None or isinstance(config, Mapping)):
+        raise RestoreFormerError(f"Expected dicts under {key} and config in {path}, got {type(tensors).__name__}.")
+    tensors = {str(k).removeprefix("module."): v for k, v in tensors.items() if isinstance(v, Tensor)}
     if any(k.startswith("vqvae.") for k in tensors):
         tensors = {k.removeprefix("vqvae."): v for k, v in tensors.items() if k.startswith("vqvae.")}
     tensors = {k: v for k, v in tensors.items() if k not in IGNORED}
     if not tensors:
         raise RestoreFormerError(f"Expected tensors in {path}, found none under {sorted(map(str, content))[:8]}.")
-    return Checkpoint(path, tensors, content.get("config"))
+    return Checkpoint(path, tensors, None if config is None else dict(config))
+
+
+def read_tensors(path: Path) -> Mapping[Any, Any]:
+    """The dict that a file of tensors holds, on the CPU, without running what else it may hold.
+
+    Raises:
+        RestoreFormerError: no such file, or another kind of file.
+    """
+    if not path.is_file():
+        raise RestoreFormerError(f"Expected a network file at {path}, found none.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise RestoreFormerError(f"Expected a file of tensors at {path}, could not read it: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise RestoreFormerError(f"Expected a dict of tensors in {path}, got {type(content).__name__}.")
+    return content
 
 
 def load_weights(net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...] = ()) -> None:
@@ -187,6 +200,11 @@ def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
             f"Expected a RestoreFormer in {checkpoint.path}, but its tensors are those of another network, such as "
             f"{next(iter(tensors))}."
         ) from error
+    if len(attended) > 1:
+        raise RestoreFormerError(
+            f"Expected cross-attention at the lowest resolution only in {checkpoint.path}, got it at "
+            f"{len(attended)}, as RestoreFormer++ has: that network is not supported."
+        )
     return {
         "n_embed": n_embed,
         "embed_dim": embed_dim,

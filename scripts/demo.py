@@ -20,7 +20,7 @@ from restoreformer.datasets.degradation import Degradation
 from restoreformer.datasets.image_source import list_images
 from restoreformer.detection import Detector, build_detector
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, decode
+from restoreformer.images import Image, read, resize, write
 from restoreformer.inference.alignment import alignment, crop_face
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,25 +34,33 @@ def photos(folder: Path | None) -> list[tuple[str, Image]]:
     """Names and pixels of the faces to learn from: scikit-image's astronaut, or a folder's."""
     if folder is None:
         return [("astronaut", np.ascontiguousarray(data.astronaut()[:, :, ::-1]))]
-    return [(path.stem, decode(path.read_bytes(), f"in {path}")) for path in list_images(folder)]
+    images = {}
+    for path in list_images(folder):
+        try:
+            images.setdefault(path.stem, read(path))
+        except RestoreFormerError as error:
+            sys.stdout.write(f"left out: {error}\n")
+    return list(images.items())
 
 
-def cut_faces(images: list[tuple[str, Image]], detect: Detector) -> None:
-    """Write aligned crops of the largest face of each photo, one in five for testing."""
+def cut_faces(images: list[tuple[str, Image]], detect: Detector) -> list[tuple[str, Image]]:
+    """Write aligned crops of the largest face of each photo, one in five for testing; returns those photos."""
     rng = np.random.default_rng(0)
-    found = [(name, image, faces[0]) for name, image in tqdm(images, desc="finding faces") if (faces := detect(image))]
+    found = [
+        (name, image, matrix)
+        for name, image in tqdm(images, desc="finding faces")
+        if (faces := detect(image)) and (matrix := alignment(faces[0].landmarks, SIZE)) is not None
+    ]
     if not found:
         raise RestoreFormerError("Expected photos of faces, found no face in any of them.")
     repeats = -(-(TRAIN_CROPS + TEST_CROPS) // len(found))
     crops = []
-    for name, image, face in found:
-        base = alignment(face.landmarks, SIZE)
+    for name, image, base in found:
         crops += [(f"{name}_{i:02d}", crop_face(image, varied(base, rng, i > 0), SIZE)) for i in range(repeats)]
     for i, (name, crop) in enumerate(crops):
         part = "test" if i % 5 == 0 else "train"
-        folder = OUT / "faces" / part
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"{name}.png"), crop)
+        write(OUT / "faces" / part / f"{name}.png", crop)
+    return [(name, image) for name, image, _ in found]
 
 
 def varied(matrix: np.ndarray, rng: np.random.Generator, vary: bool) -> np.ndarray:
@@ -115,26 +123,29 @@ def label(image: Image, text: str) -> Image:
     return np.vstack([bar, image])
 
 
-def degraded_photo(detect: Detector, images: list[tuple[str, Image]]) -> Path:
-    """The first photo as a small, blurred, noisy JPEG at its old size, which the demo then restores."""
-    name, photo = images[0]
-    # The network saw degradations in pixels of its 128 px crops; the photo's face is about as large.
-    worse = Degradation((1.5, 1.5), (2.5, 2.5), (4, 4), (70, 70))(photo, np.random.default_rng(1))
-    path = OUT / "photo" / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), worse)
-    return path
+def degrade_photo(images: list[tuple[str, Image]], detect: Detector) -> tuple[str, Image, Path]:
+    """A photo as a small, blurred, noisy JPEG at its old size, which the demo then restores: its name, its
+    pixels, and where the worse one is."""
+    # The network saw degradations in pixels of its 128 px crops; the astronaut's face is about as large.
+    worsen = Degradation((1.5, 1.5), (2.5, 2.5), (4, 4), (70, 70))
+    for name, photo in images:
+        worse = worsen(photo, np.random.default_rng(1))
+        if detect(worse):
+            path = OUT / "photo" / f"{name}.png"
+            write(path, worse)
+            return name, photo, path
+    raise RestoreFormerError("Expected a photo whose face is still found when it is degraded, got none.")
 
 
 def compare(name: str, original: Image, photo: Path) -> tuple[Path, float, float]:
     """One picture of the degraded photo, its restoration and the original, and the PSNR in dB of the
     first two within the part that was restored."""
-    degraded, restored = (cv2.imread(str(p)) for p in (photo, OUT / "restored" / "restored_imgs" / photo.name))
+    degraded, restored = (read(p) for p in (photo, OUT / "restored" / "restored_imgs" / photo.name))
     path = OUT / "demo.png"
     row = [label(degraded, "degraded"), label(restored, "restored by the demo's network"), label(original, "original")]
-    cv2.imwrite(str(path), np.hstack(row))
-    face = cv2.imread(str(OUT / "restored" / "cmp" / f"{name}_00.png"))
-    cv2.imwrite(str(OUT / "face.png"), cv2.resize(face, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC))
+    write(path, np.hstack(row))
+    face = read(OUT / "restored" / "cmp" / f"{name}_00.png")
+    write(OUT / "face.png", resize(face, 3 * face.shape[1], 3 * face.shape[0]))
     changed = (degraded != restored).any(2)
     before, after = (
         10 * np.log10(255**2 / np.mean((image[changed].astype(float) - original[changed]) ** 2))
@@ -150,9 +161,8 @@ def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     try:
         detect = build_detector("centerface")
-        images = photos(args.data)
-        cut_faces(images, detect)
-        photo = degraded_photo(detect, images)
+        images = cut_faces(photos(args.data), detect)
+        name, original, photo = degrade_photo(images, detect)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
     for part in ("train", "test"):
@@ -172,7 +182,7 @@ def main() -> None:
     model = "experiments/demo_restoreformer/models/net_g_latest.pth"
     run("inference/inference_restoreformer.py", "-i", str(photo), "-o", f"{OUT}/restored", "--model", model,
         "--detector", "centerface")  # fmt: skip
-    picture, before, after = compare(*images[0], photo)
+    picture, before, after = compare(name, original, photo)
     figures = {
         "stage 1, pixel loss": first_and_last(stage1, "l_pix"),
         "stage 1, dictionary loss": first_and_last(stage1, "l_dict"),

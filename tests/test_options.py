@@ -126,6 +126,72 @@ def test_all_that_is_wrong_is_told_at_once(opt):
     assert "train: a_key" in text and "dataroot_gt is missing" in text and "network_g: another" in text
 
 
+@pytest.mark.parametrize(
+    "block, key, told",
+    [
+        ((), "network_g", "the option file: network_g is missing"),
+        ((), "name", "the option file: name is missing"),
+        ((), "logger", "logger: print_freq is missing"),
+        ((), "network_d_mouth", "go together, but there is only network_d_left_eye, network_d_right_eye"),
+        (("datasets", "train"), "batch_size_per_gpu", "datasets: train: batch_size_per_gpu is missing"),
+        (("datasets", "train"), "component_path", "component_path is missing, which the component discriminators need"),
+        (("train",), "scheduler", "train: scheduler is missing"),
+        (("train",), "optim_component", "train: optim_component is missing, which network_d_left_eye needs"),
+        (("train",), "gan_opt", "train: gan_opt is missing, which network_d needs"),
+        (("train", "optim_g"), "lr", "train: optim_g: lr is missing"),
+        (("train", "gan_opt"), "gan_type", "train: gan_opt: gan_type is missing"),
+        (("train", "scheduler"), "milestones", "train: scheduler: milestones is missing"),
+    ],
+)
+def test_what_is_missing_is_told(opt, block, key, told):
+    target = opt
+    for name in block:
+        target = target[name]
+    del target[key]
+    with pytest.raises(RestoreFormerError, match=told):
+        check_options(opt)
+
+
+@pytest.mark.parametrize(
+    "block, key, value, told",
+    [
+        ((), "network_g", "RestoreFormer", "network_g is 'RestoreFormer', where a block of options is expected"),
+        (("network_g",), "type", "HQDictionary", "type is HQDictionary: RestoreFormerModel trains RestoreFormer"),
+        (("network_g",), "attn_resolutions", [17], r"network_g: Expected attn_resolutions among \[16\]"),
+        (("network_g",), "head_size", 7, "network_g: Expected heads"),
+        (("datasets", "train"), "gt_size", 500, "gt_size is 500: network_g takes multiples of 32"),
+        (("datasets", "train"), "degradation", 5, "degradation is 5, where a block of options is expected"),
+        (("datasets",), "trian", {}, "datasets: trian is not a phase: did you mean train"),
+        (("train", "optim_g"), "type", "AdamW", "type AdamW is not an optimizer that BasicSR knows: Adam"),
+        (("train",), "pixel_opt", 1, "train: pixel_opt is 1, where a block of options is expected"),
+        (("logger",), "print_freq", "1e2", "logger: print_freq is the text '1e2', not a number: YAML wants it as 100"),
+        ((), "path", None, "path is None, where a block of options is expected"),
+    ],
+)
+def test_what_cannot_be_is_told(opt, block, key, value, told):
+    target = opt
+    for name in block:
+        target = target[name]
+    target[key] = value
+    with pytest.raises(RestoreFormerError, match=told):
+        check_options(opt)
+
+
+def test_names_may_look_like_numbers(opt):
+    opt["datasets"]["train"]["name"] = opt["name"] = "300"
+    check_options(opt)
+
+
+def test_a_test_file_needs_what_basicsr_reads_of_val():
+    opt = load(ROOT / "options" / "test_restoreformer.yml")
+    del opt["val"]["suffix"]
+    del opt["val"]["metrics"]["psnr"]["crop_border"]
+    with pytest.raises(
+        RestoreFormerError, match="(?s)suffix is missing: write ~ for none.*psnr: crop_border is missing"
+    ):
+        check_options(opt)
+
+
 def test_metrics_are_checked():
     opt = load(ROOT / "options" / "test_restoreformer.yml")
     opt["val"]["metrics"]["psnr"]["crop_boarder"] = 0

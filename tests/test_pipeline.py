@@ -87,7 +87,8 @@ def opts(small_net, faces_lmdb, boxes_file):
 
 
 def run(root, opt, *arguments, script="train"):
-    (root / "opt.yml").write_text(yaml.safe_dump(opt, sort_keys=False))
+    text = opt if isinstance(opt, str) else yaml.safe_dump(opt, sort_keys=False)
+    (root / "opt.yml").write_text(text)
     command = [sys.executable, "-W", "ignore", f"basicsr/{script}.py", "-opt", "opt.yml", *arguments]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
@@ -117,10 +118,14 @@ def test_both_stages_train_resume_and_test(root, opts):
     (root / "experiments" / "stage2" / "training_states" / "4.state").unlink()
     opts["stage2"]["train"]["total_iter"] = 5
     log = passed(run(root, opts["stage2"], "--auto_resume"))
-    assert "Resuming training from epoch: 1, iter: 2." in log or "iter: 2." in log
+    assert re.search(r"Resuming training from epoch: \d+, iter: 2\.", log)
     for net in nets:
         assert f"net_{net}_2.pth" in log
     assert len(re.findall(r"iter: +\d+, lr", log)) == 3
+
+    # A state cut short by a kill is told, not guessed around.
+    (root / "experiments" / "stage2" / "training_states" / "9.state").write_bytes(b"PK")
+    assert "9.state, could not read it" in failed_in_one_line(run(root, opts["stage2"], "--auto_resume"))
 
     log = passed(run(root, opts["test"], script="test"))
     assert re.search(r"# psnr: \d+\.\d+", log) and re.search(r"# ssim: -?\d\.\d+", log)
@@ -142,6 +147,13 @@ def test_what_a_user_can_mend_ends_in_one_line(root, opts, tmp_path):
     assert "train: dictionry_opt is not an option: did you mean dictionary_opt?" in error
     assert not (root / "experiments").exists(), "nothing is begun"
 
+    for text, told in {
+        "name: x\ndataset: {}\nmodel_type: HQDictionaryModel": "dataset is not an option: did you mean datasets",
+        "name: [": "Expected an option file at opt.yml, could not read it",
+        "hello": "Expected a block of options in opt.yml, got str",
+    }.items():
+        assert told in failed_in_one_line(run(root, text))
+
     missing = {**opts["test"], "datasets": {"test": {**opts["test"]["datasets"]["test"], "dataroot_gt": "no.lmdb"}}}
     assert "Expected an LMDB at no.lmdb, found nothing. Pack" in failed_in_one_line(run(root, missing, script="test"))
 
@@ -160,4 +172,4 @@ def test_a_bad_image_in_a_worker_and_missing_weights_of_a_loss(root, opts, tmp_p
     assert re.search(rf"error: Expected an image under 0000\d in {images}, got 6 bytes that are none\.$", error.strip())
 
     opts["stage1"]["train"]["perceptual_opt"] = {"type": "VGG19PerceptualLoss", "weights": "nowhere.pth"}
-    assert "Expected a file or one of" in failed_in_one_line(run(root, opts["stage1"]))
+    assert "Expected a network file at nowhere.pth, found none." in failed_in_one_line(run(root, opts["stage1"]))

@@ -6,7 +6,7 @@ import pytest
 
 from restoreformer import pretrained
 from restoreformer.errors import RestoreFormerError
-from restoreformer.pretrained import FILES, PretrainedFile, find_pretrained
+from restoreformer.pretrained import FILES, PretrainedFile, find_pretrained, local_file
 
 CONTENT = b"weights" * 1000
 
@@ -82,11 +82,15 @@ def test_another_content_is_refused_and_not_kept(row, tmp_path, monkeypatch):
         find_pretrained("net.pth", tmp_path)
 
 
-def test_a_file_of_ones_own(tmp_path):
-    (tmp_path / "mine.pth").write_bytes(b"mine")
-    assert find_pretrained(tmp_path / "mine.pth") == tmp_path / "mine.pth"
+def test_a_file_of_ones_own(row, tmp_path):
+    mine = tmp_path / "net.pth"
+    mine.write_bytes(b"mine")
+    assert local_file(mine) == mine, "what is there is taken as it is"
+    mine.unlink()
+    assert local_file(mine).read_bytes() == CONTENT, "else the name is looked up"
+    assert local_file(tmp_path / "other.pth") == tmp_path / "other.pth"
     with pytest.raises(RestoreFormerError, match=r"Expected a file or one of .*RestoreFormer\.ckpt"):
-        find_pretrained(tmp_path / "none.pth")
+        find_pretrained("other.pth")
 
 
 def test_the_table_is_whole():

@@ -25,6 +25,7 @@ def adapted(path, folder, data, boxes):
     # 64 suits the full network, whose sides are multiples of 32.
     for phase, block in opt["datasets"].items():
         block |= {"phase": phase, "dataroot_gt": str(data), "gt_size": 64, "skip_images": 0, "num_images": 2}
+        block |= {"batch_size_per_gpu": 2} if phase == "train" else {}
         if "component_path" in block:
             block["component_path"] = str(boxes)
     for key in ("pretrain_network_g", "pretrain_network_d"):

@@ -1,7 +1,7 @@
 """The one kind of error that a user can mend: a file, an option or an input is not as it must be."""
 
 
-class RestoreFormerError(Exception):
+class RestoreFormerError(ValueError):
     """What was expected, what came instead, and what to do about it, in one message.
 
     The command-line programs print its message and exit with status 1; anything else that is raised

@@ -1,5 +1,7 @@
 """Images as everything here holds them, BGR ``(h, w, 3)`` uint8 as OpenCV's, and the way to tensors and back."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
@@ -18,10 +20,43 @@ def decode(data: bytes | None, what: str) -> Image:
     Raises:
         RestoreFormerError: ``data`` is missing or no image; ``what`` says whose it was.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:
+        # A header that claims a size beyond OpenCV's limits.
+        image = None
     if image is None:
         raise RestoreFormerError(f"Expected an image {what}, got {len(data or b'')} bytes that are none.")
     return image.astype(np.uint8, copy=False)
+
+
+def read(path: Path) -> Image:
+    """The image in a file, as :func:`decode` gives it.
+
+    Raises:
+        RestoreFormerError: the file cannot be read or holds no image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
+    return decode(data, f"in {path}")
+
+
+def write(path: Path, image: Image) -> None:
+    """Write an image, of the kind that the suffix says, making its folder.
+
+    Raises:
+        RestoreFormerError: it cannot be written there, or not as that kind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = cv2.imwrite(str(path), image)
+    except (OSError, cv2.error) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip()
+        raise RestoreFormerError(f"Expected to write {path}, could not: {reason}.") from error
+    if not written:
+        raise RestoreFormerError(f"Expected to write {path}, could not: is there room, and leave to write?")
 
 
 def resize(image: Image, width: int, height: int) -> Image:

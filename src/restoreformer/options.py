@@ -5,11 +5,16 @@ Here each block of ours is compared with the signature of the class that it conf
 wrong is told at once.
 """
 
+import argparse
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import yaml
 
 from restoreformer.errors import RestoreFormerError
 
@@ -24,73 +29,102 @@ LOADER |= {"num_prefetch_queue", "pin_memory", "persistent_workers"}
 LOADER_SET_BY_BASICSR = {"phase", "scale"}
 VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics"}
 LOGGER = {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"}
+OPTIMIZERS = ("Adam",)  # all that BasicSR 1.4.2 knows
+# Values that are text even where they look like numbers.
+TEXT = {"name", "type", "model_type", "suffix", "weights", "component_path", "dataroot_gt", "resume_state"}
+TEXT |= {"project", "resume_id"}
 Options = Mapping[str, Any]
 
 
 def check_options(opt: Options) -> None:
     """Hold a whole option file against BasicSR's registries.
 
-    Blocks of classes that are not this project's are left alone.
+    Files whose ``model_type`` is not this project's are left alone but for blocks of ours in them.
 
     Raises:
         RestoreFormerError: names every key that nothing reads, with the nearest that something does,
-            every type that is not registered, and every number that YAML reads as a string.
+            every key that is missing, every type that is not registered, every configuration that its
+            network refuses, and every number that YAML reads as a string.
     """
-    problems = list(_problems(opt))
+    problems = list(dict.fromkeys(_problems(opt)))
     if problems:
         raise RestoreFormerError("Expected other options:\n" + "\n".join(f"  {p}" for p in problems))
 
 
 def _problems(opt: Options) -> Iterator[str]:
-    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
+    from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
-    for phase, block in (opt.get("datasets") or {}).items():
-        kind = _registered(DATASET_REGISTRY, block)
-        if _is_ours(kind):
-            where = f"datasets: {phase}"
-            yield from _unknown(where, block, {*LOADER, *kind.OPTIONS}, LOADER_SET_BY_BASICSR)
-            yield from _missing(where, block, ("dataroot_gt",))
-            for key, allowed in kind.NESTED_OPTIONS.items():
-                yield from _unknown(f"{where}: {key}", block.get(key) or {}, allowed)
-            yield from _text_numbers(where, block)
-    for key, block in opt.items():
-        if key.startswith("network_") and isinstance(block, Mapping):
-            kind = _registered(ARCH_REGISTRY, block)
-            if _is_ours(kind):
-                yield from _against_signature(key, block, kind)
-                yield from _text_numbers(key, block)
     model = _registered(MODEL_REGISTRY, {"type": opt.get("model_type")})
-    if model is not None and _is_ours(model):
-        yield from _model_problems(opt, model)
-    elif model is None:
+    if model is None:
         yield _unregistered("model_type", opt.get("model_type"), MODEL_REGISTRY.keys())
+    elif _is_ours(model):
+        yield from _file_of_ours(opt, model)
+    for phase, block in _items(opt.get("datasets")):
+        yield from _dataset(f"datasets: {phase}", block)
+    for key, block in opt.items():
+        if key.startswith("network_") and _is_ours(kind := _registered(ARCH_REGISTRY, block)):
+            yield from _network(key, block, kind, opt)
 
 
-def _model_problems(opt: Options, model: Any) -> Iterator[str]:
-    """The blocks that a model of ours reads, and the top of the file."""
-    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, METRIC_REGISTRY
-
+def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
+    """The top of the file, and the blocks that a model of ours and BasicSR's pipelines read."""
     yield from _unknown("the option file", opt, {*TOP, *model.NETWORKS}, TOP_SET_BY_BASICSR)
+    yield from _missing("the option file", opt, ("name", "num_gpu", "datasets", "network_g", "path"))
+    yield from _text_numbers("", opt)
     labels = [key.removeprefix("network_") for key in model.NETWORKS]
     paths = {f"{stem}{label}" for stem in ("pretrain_network_", "param_key_", "strict_load_") for label in labels}
-    yield from _unknown("path", opt.get("path") or {}, PATH | paths, PATH_SET_BY_BASICSR)
-    yield from _unknown("val", opt.get("val") or {}, VAL)
-    yield from _unknown("logger", opt.get("logger") or {}, LOGGER)
+    yield from _unknown("path", opt.get("path"), PATH | paths, PATH_SET_BY_BASICSR)
+    yield from _registered_types(opt, model)
+    is_train = opt.get("is_train", "train" in opt)
+    yield from _val(opt, is_train)
+    if is_train:
+        yield from _training(opt, model)
+
+
+def _registered_types(opt: Options, model: Any) -> Iterator[str]:
+    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
+
     for key in model.NETWORKS:
-        yield from _type_problem(key, opt.get(key), ARCH_REGISTRY)
-    for phase, block in (opt.get("datasets") or {}).items():
+        if opt.get(key) is not None:
+            yield from _type_problem(key, opt[key], ARCH_REGISTRY)
+    generator = _registered(ARCH_REGISTRY, opt.get("network_g"))
+    if generator is not None and not issubclass(generator, model.GENERATOR):
+        yield f"network_g: type is {generator.__name__}: {model.__name__} trains {model.GENERATOR.__name__}"
+    for phase, block in _items(opt.get("datasets")):
+        if phase.split("_")[0] not in ("train", "val", "test"):
+            yield f"datasets: {phase} is not a phase{_nearest(phase, ('train', 'val', 'test'))}"
         yield from _type_problem(f"datasets: {phase}", block, DATASET_REGISTRY)
-    for name, block in ((opt.get("val") or {}).get("metrics") or {}).items():
+
+
+def _val(opt: Options, is_train: bool) -> Iterator[str]:
+    from basicsr.utils.registry import METRIC_REGISTRY
+
+    val = opt.get("val")
+    if val is None and is_train:
+        return
+    yield from _unknown("val", val, VAL)
+    yield from _missing("val", val, ("val_freq", "save_img") if is_train else ("save_img",))
+    if not is_train and isinstance(val, Mapping) and "suffix" not in val:
+        yield "val: suffix is missing: write ~ for none"
+    for name, block in _items((val or {}).get("metrics") if isinstance(val, Mapping) else None):
         where = f"val: metrics: {name}"
         yield from _type_problem(where, block, METRIC_REGISTRY)
-        kind = _registered(METRIC_REGISTRY, block)
-        if kind is not None:
-            yield from _against_signature(where, block, kind, also={"better"})
-    train = opt.get("train") or {}
+        if (kind := _registered(METRIC_REGISTRY, block)) is not None:
+            yield from _against_signature(where, block, kind, given={"img", "img2"}, also={"better"})
+
+
+def _training(opt: Options, model: Any) -> Iterator[str]:
+    loader = ("name", "batch_size_per_gpu", "num_worker_per_gpu")
+    yield from _missing("datasets: train", (opt.get("datasets") or {}).get("train"), loader)
+    yield from _unknown("logger", opt.get("logger"), LOGGER)
+    yield from _missing("logger", opt.get("logger"), ("print_freq", "save_checkpoint_freq"))
+    train = opt.get("train")
     yield from _unknown("train", train, model.TRAIN_OPTIONS)
-    for key, block in train.items():
-        yield from _train_block(f"train: {key}", block, model.TRAIN_OPTIONS.get(key))
-    yield from _text_numbers("train", train)
+    yield from _missing("train", train, ("total_iter", "optim_g", "scheduler"))
+    if isinstance(train, Mapping):
+        for key, block in train.items():
+            yield from _train_block(f"train: {key}", block, model.TRAIN_OPTIONS.get(key))
+        yield from model.option_problems(opt)
 
 
 def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
@@ -109,9 +143,12 @@ def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
         if (loss := _registered(LOSS_REGISTRY, block)) is not None:
             yield from _against_signature(where, block, loss)
     elif kind == "optimizer":
-        yield from _against_signature(where, block, torch.optim.Adam)
+        if block.get("type") not in OPTIMIZERS:
+            yield f"{where}: type {block.get('type')} is not an optimizer that BasicSR knows: {', '.join(OPTIMIZERS)}"
+        yield from _missing(where, block, ("lr",))
+        yield from _against_signature(where, block, torch.optim.Adam, given={"params"})
     elif kind == "renewal":
-        yield from _against_signature(where, block, DictionaryRenewal)
+        yield from _against_signature(where, block, DictionaryRenewal, given={"embedding", "average"})
     elif kind == "scheduler":
         # BasicSR takes the first name for the second class.
         aliases = {"MultiStepLR": lr_scheduler.MultiStepRestartLR}
@@ -119,7 +156,45 @@ def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
         if scheduler is None:
             yield _unregistered(f"{where}: type", block.get("type"), [*aliases, "CosineAnnealingRestartLR"])
         else:
-            yield from _against_signature(where, block, scheduler)
+            yield from _against_signature(where, block, scheduler, given={"optimizer"})
+
+
+def _dataset(where: str, block: Any) -> Iterator[str]:
+    from basicsr.utils.registry import DATASET_REGISTRY
+
+    kind = _registered(DATASET_REGISTRY, block)
+    if not _is_ours(kind):
+        return
+    yield from _unknown(where, block, {*LOADER, *kind.OPTIONS}, LOADER_SET_BY_BASICSR)
+    yield from _missing(where, block, ("name", "dataroot_gt"))
+    for key, allowed in kind.NESTED_OPTIONS.items():
+        if block.get(key) is not None:
+            yield from _unknown(f"{where}: {key}", block[key], allowed)
+
+
+def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[str]:
+    """A network's arguments, and whether it can be built of them and takes the images of the datasets."""
+    import torch
+
+    problems = list(_against_signature(where, block, kind))
+    yield from problems
+    if problems:
+        return
+    try:
+        with torch.device("meta"):
+            net = kind(**{k: v for k, v in block.items() if k != "type"})
+    except (TypeError, ValueError, ArithmeticError) as error:
+        yield f"{where}: {error}"
+        return
+    multiple = getattr(net, "size_multiple", 1)
+    for phase, data in _items(opt.get("datasets")):
+        size = data.get("gt_size", multiple) if isinstance(data, Mapping) else multiple
+        if isinstance(size, int) and (size % multiple or size < multiple):
+            yield f"datasets: {phase}: gt_size is {size}: {where} takes multiples of {multiple}"
+
+
+def _items(block: Any) -> Iterable[tuple[str, Any]]:
+    return block.items() if isinstance(block, Mapping) else ()
 
 
 def _registered(registry: Any, block: Any) -> Any:
@@ -132,7 +207,9 @@ def _is_ours(kind: Any) -> bool:
 
 
 def _type_problem(where: str, block: Any, registry: Any) -> Iterator[str]:
-    if isinstance(block, Mapping) and block.get("type") not in registry:
+    if not isinstance(block, Mapping):
+        yield f"{where} is {block!r}, where a block of options is expected"
+    elif block.get("type") not in registry:
         yield _unregistered(f"{where}: type", block.get("type"), registry.keys())
 
 
@@ -140,28 +217,29 @@ def _unregistered(where: str, name: Any, known: Iterable[str]) -> str:
     return f"{where}: {name} is not registered{_nearest(str(name), known)}"
 
 
-def _against_signature(where: str, block: Options, kind: Callable[..., Any], also: Iterable[str] = ()) -> Iterator[str]:
+def _against_signature(
+    where: str, block: Options, kind: Callable[..., Any], given: Iterable[str] = (), also: Iterable[str] = ()
+) -> Iterator[str]:
+    """Keys that ``kind`` does not take, and arguments that it wants; ``given`` are passed by others."""
     parameters = inspect.signature(kind).parameters.values()
-    # Metrics take what is compared beside their options, and end in **kwargs that swallow anything.
-    named = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {
-        "params",
-        "optimizer",
-        "embedding",
-        "img",
-        "img2",
-    }
+    # **kwargs would swallow anything.
+    named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given}
     yield from _unknown(where, block, {"type", *named, *also})
+    yield from _missing(where, block, [name for name, p in named.items() if p.default is p.empty])
 
 
-def _unknown(where: str, block: Options, allowed: Iterable[str], set_by_basicsr: Iterable[str] = ()) -> Iterator[str]:
+def _unknown(where: str, block: Any, allowed: Iterable[str], set_by_basicsr: Iterable[str] = ()) -> Iterator[str]:
+    if not isinstance(block, Mapping):
+        yield f"{where} is {block!r}, where a block of options is expected"
+        return
     for key in block:
         if key not in {*allowed, *set_by_basicsr}:
-            yield f"{where}: {key} is not an option{_nearest(key, allowed)}"
+            yield f"{where}: {key} is not an option{_nearest(str(key), allowed)}"
 
 
-def _missing(where: str, block: Options, required: Iterable[str]) -> Iterator[str]:
+def _missing(where: str, block: Any, required: Iterable[str]) -> Iterator[str]:
     for key in required:
-        if block.get(key) is None:
+        if not isinstance(block, Mapping) or block.get(key) is None:
             yield f"{where}: {key} is missing"
 
 
@@ -175,7 +253,8 @@ def _text_numbers(where: str, value: Any) -> Iterator[str]:
     """Strings that are numbers: YAML 1.1 reads 1e9 and 7e-5 as text."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _text_numbers(f"{where}: {key}", item)
+            if key not in TEXT and not str(key).startswith(("pretrain_", "param_key_")):
+                yield from _text_numbers(f"{where}: {key}" if where else str(key), item)
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _text_numbers(f"{where}: {i}", item)
@@ -184,24 +263,44 @@ def _text_numbers(where: str, value: Any) -> Iterator[str]:
             number = float(value)
         except ValueError:
             return
-        yield f"{where} is the text '{value}', not a number: write it with a point and a sign, as {number:.1e}"
+        if math.isfinite(number):
+            written = f"{number:.0f}" if number.is_integer() else f"{number:.1e}"
+            yield f"{where} is the text '{value}', not a number: YAML wants it as {written}"
 
 
 def install_check(*modules: ModuleType) -> None:
     """Make ``parse_options`` of each module, ``basicsr.utils.options`` or one that took it from there,
-    check what it has parsed. Twice is once."""
+    check the option file before and, as ``--force_yml`` may change it, after parsing. Twice is once."""
     for module in modules:
         parse = module.parse_options
-        if getattr(parse, "checks_options", False):
-            continue
-        module.parse_options = _checked(parse)  # type: ignore[attr-defined]
+        if not getattr(parse, "checks_options", False):
+            module.parse_options = _checked(parse)  # type: ignore[attr-defined]
 
 
 def _checked(parse: Callable[..., Any]) -> Callable[..., Any]:
-    def parse_options(*args: Any, **kwargs: Any) -> Any:
-        opt, arguments = parse(*args, **kwargs)
+    def parse_options(root_path: str, is_train: bool = True) -> Any:
+        parser = argparse.ArgumentParser(add_help=False)
+        parser.add_argument("-opt")
+        if (path := parser.parse_known_args()[0].opt) is not None:
+            check_options({**read_options(path), "is_train": is_train})
+        opt, arguments = parse(root_path, is_train)
         check_options(opt)
         return opt, arguments
 
     parse_options.checks_options = True  # type: ignore[attr-defined]
     return parse_options
+
+
+def read_options(path: str | Path) -> dict[str, Any]:
+    """An option file, read without running what YAML can be made to run.
+
+    Raises:
+        RestoreFormerError: no such file, or not a block of options.
+    """
+    try:
+        opt = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RestoreFormerError(f"Expected an option file at {path}, could not read it: {error}") from error
+    if not isinstance(opt, dict):
+        raise RestoreFormerError(f"Expected a block of options in {path}, got {type(opt).__name__}.")
+    return opt

@@ -80,21 +80,23 @@ def search_folders(folder: str | Path | None = None) -> list[Path]:
     return [Path(p).expanduser() for p in (folder, environment, DEFAULT_FOLDER) if p]
 
 
-def find_pretrained(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
-    """The local path of a file of the table, downloaded if need be, or of any file given by its path.
+def local_file(path: str | Path, folder: str | Path | None = None) -> Path:
+    """``path`` itself, unless there is no such file and its name is in the table: then the pretrained one."""
+    path = Path(path).expanduser()
+    return find_pretrained(path.name, folder) if path.name in FILES and not path.is_file() else path
+
+
+def find_pretrained(name: str, folder: str | Path | None = None) -> Path:
+    """The local path of a file of the table, downloaded if need be, its content checked.
 
     Args:
-        name_or_path: a key of :data:`FILES`, or the path of a file of the user's, taken as it is.
-        folder: searched first, and downloaded to (``--weights-dir``, ``path: weights_dir``).
+        name: a key of :data:`FILES`.
+        folder: searched first, and downloaded to (``--weights-dir``).
 
     Raises:
-        RestoreFormerError: neither found nor to be had, or not the file that the table means.
+        RestoreFormerError: not in the table, neither found nor to be had, or not the file that is meant.
     """
-    name = str(name_or_path)
     if name not in FILES:
-        path = Path(name).expanduser()
-        if path.is_file():
-            return path
         raise RestoreFormerError(f"Expected a file or one of {', '.join(FILES)}, found nothing at {name}.")
     row = FILES[name]
     folders = search_folders(folder)

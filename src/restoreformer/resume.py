@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-from basicsr.utils import check_resume, scandir
+from basicsr.utils import check_resume
 
+from restoreformer.archs.checkpoint import read_tensors
 from restoreformer.errors import RestoreFormerError
 
 
@@ -21,20 +21,18 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         Epoch, iteration, optimizers and schedulers, or None for a fresh start.
 
     Raises:
-        RestoreFormerError: the file named by ``resume_state`` does not exist.
+        RestoreFormerError: the file named by ``resume_state`` does not exist, or is cut short: remove it and resume
+            from the one before.
     """
     path = opt["path"].get("resume_state")
     if opt["auto_resume"]:
-        folder = Path(opt["path"]["training_states"])
-        states = (
-            [int(name.removesuffix(".state")) for name in scandir(str(folder), ".state")] if folder.is_dir() else []
-        )
-        path = str(folder / f"{max(states)}.state") if states else None
+        states = [p for p in Path(opt["path"]["training_states"]).glob("*.state") if p.stem.isdigit()]
+        path = str(max(states, key=lambda p: int(p.stem))) if states else None
     if not path:
         return None
     if not Path(path).is_file():
         raise RestoreFormerError(f"Expected a training state at {path} (path: resume_state), found none.")
     opt["path"]["resume_state"] = path
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    state = dict(read_tensors(Path(path)))
     check_resume(opt, state["iter"])
     return state

@@ -131,6 +131,17 @@ def test_files_that_are_none(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
     with pytest.raises(RestoreFormerError, match="Expected tensors in .*empty.pth"):
         read_checkpoint(tmp_path / "empty.pth")
+    for odd in ({"params": [1]}, {"params": {"a": torch.zeros(1)}, "config": 3}):
+        torch.save(odd, tmp_path / "odd.pth")
+        with pytest.raises(RestoreFormerError, match="Expected dicts under params and config"):
+            read_checkpoint(tmp_path / "odd.pth")
+
+
+def test_restoreformer_plus_plus_is_told(tmp_path):
+    tensors = dict(RestoreFormer(**LIKE_SPANDREL).state_dict())
+    tensors["decoder.up.4.attn.0.q.weight"] = torch.zeros(1)
+    with pytest.raises(RestoreFormerError, match=r"as RestoreFormer\+\+ has"):
+        infer_config(Checkpoint(tmp_path, tensors, None))
 
 
 def test_pickles_that_run_code_are_refused(tmp_path):

@@ -20,7 +20,7 @@ def test_images_are_rgb_in_minus_one_to_one(faces_folder, faces_lmdb):
     expected = cv2.imread(str(faces_folder / "00000.png"))[:, :, ::-1].transpose(2, 0, 1) / 127.5 - 1
     np.testing.assert_allclose(sample["gt"].numpy(), expected, atol=1e-6)
     assert sample["lq"] is sample["gt"] and sample["gt"].dtype == torch.float32
-    assert sample["lq_path"] == "00000"
+    assert sample["lq_path"] == "00000.png"
 
 
 def test_training_degrades_and_flips_anew(faces_lmdb):
@@ -93,6 +93,13 @@ def test_larger_images_are_reduced_and_others_refused(faces_lmdb):
     assert make(faces_lmdb, gt_size=32)[0]["gt"].shape == (3, 32, 32)
     with pytest.raises(RestoreFormerError, match=r"at least 128x128 under 00000 in .*, got 64x64"):
         make(faces_lmdb, gt_size=128)[0]
+
+
+def test_less_than_a_batch_is_refused(faces_lmdb):
+    """The loader drops what is left over: the training would end before its first iteration."""
+    with pytest.raises(RestoreFormerError, match=r"at least one batch of 16 images in .*, got 4"):
+        make(faces_lmdb, batch_size_per_gpu=16, dataset_enlarge_ratio=3)
+    assert len(make(faces_lmdb, batch_size_per_gpu=16, dataset_enlarge_ratio=4)) == 4
 
 
 def test_a_bad_record_is_named_from_a_worker_in_one_line(tmp_path, faces_folder):

@@ -38,6 +38,7 @@ def test_what_cannot_be_packed_is_told_and_the_rest_is_packed(tmp_path, face):
     cv2.imwrite(str(images / "small.png"), face[:32, :32])
     cv2.imwrite(str(images / "wide.png"), face[:64])
     (images / "broken.png").write_bytes(b"no image")
+    cv2.imwrite(str(images / "müller.png"), face)
     command = [
         sys.executable,
         "datasets/pack_lmdb.py",
@@ -52,7 +53,8 @@ def test_what_cannot_be_packed_is_told_and_the_rest_is_packed(tmp_path, face):
     assert done.returncode == 1
     for part in ("under broken in", "small to be square and at least 64x64, got 32x32", "wide to be square"):
         assert part in done.stderr
-    assert "3 images were left out" in done.stderr and "Traceback" not in done.stderr
+    assert "a name in ASCII, as BasicSR's LMDBs have, got müller" in done.stderr
+    assert "4 images were left out" in done.stderr and "Traceback" not in done.stderr
     assert (tmp_path / "x.lmdb" / "meta_info.txt").read_text() == "good.png (64,64,3) 1\n"
 
 

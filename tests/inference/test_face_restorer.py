@@ -42,7 +42,7 @@ def test_the_network_sees_rgb_and_its_answer_is_kept(restorer, face):
 
 
 def test_aligned_faces_of_any_size(restorer, face):
-    assert [f.shape for f in restorer.restore_aligned([face, face[:40, :40]])] == [(64, 64, 3)] * 2
+    assert [f.shape for f in restorer.restore_aligned([face, face[:40, :40].copy()])] == [(64, 64, 3)] * 2
     assert restorer.restore_aligned([]) == []
 
 

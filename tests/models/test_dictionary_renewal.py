@@ -50,6 +50,14 @@ def test_begin_takes_all_entries_from_the_features(embedding):
     assert (distances > 0).all() and distances.max() < 0.1
 
 
+def test_new_entries_start_a_new_average(embedding):
+    average = nn.Embedding(4, 2)
+    before = average.weight.detach().clone()
+    renewal = DictionaryRenewal(embedding, average, interval=1)
+    renewal.after_step(1, torch.full((1, 2, 1, 1), 7.0), torch.tensor([[[0]]]), adam_after_a_step(nn.Embedding(1, 1)))
+    assert torch.equal(average.weight[1:], embedding.weight[1:]) and torch.equal(average.weight[0], before[0])
+
+
 @pytest.mark.parametrize("options", [{"start": "random"}, {"interval": -1}, {"until": -1}])
 def test_errors(embedding, options):
     with pytest.raises(RestoreFormerError, match="Expected renewal_opt"):

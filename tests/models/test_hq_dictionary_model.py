@@ -13,13 +13,14 @@ def step(model, batch, iteration=1):
 
 def test_every_term_is_logged_and_everything_learns(stage1, batch):
     model = build_model(stage1)
-    before = {k: v.clone() for net in (model.net_g, model.adversaries["d"].net) for k, v in net.named_parameters()}
+    nets = (model.net_g, model.adversaries["network_d"].net)
+    before = {k: v.clone() for net in nets for k, v in net.named_parameters()}
     log = step(model, {**batch, "lq": batch["gt"]})
     losses = {"l_pix", "l_dict", "l_commit", "l_g_gan", "l_d", "out_d_real", "out_d_fake"}
     assert log.keys() == {*losses, "entries_in_use", "perplexity"}
     assert 1 <= log["perplexity"] <= log["entries_in_use"] <= 128 and all(v == v for v in log.values())
     assert log["l_commit"] == pytest.approx(0.25 * log["l_dict"])
-    after = {k: v for net in (model.net_g, model.adversaries["d"].net) for k, v in net.named_parameters()}
+    after = {k: v for net in nets for k, v in net.named_parameters()}
     still = [k for k in before if torch.equal(before[k], after[k])]
     assert all(".norm2." in k and "attn" in k for k in still)
 
@@ -41,7 +42,7 @@ def test_the_generators_step_is_the_sum_of_the_terms_and_one_pass(stage1, batch)
 
 def test_the_generators_step_leaves_the_discriminator_without_gradient(stage1, batch):
     model = build_model(stage1)
-    adversary = model.adversaries["d"]
+    adversary = model.adversaries["network_d"]
     adversary.learn = lambda real, fake: {}
     step(model, batch)
     assert all(p.grad is None for p in adversary.net.parameters())
@@ -79,7 +80,7 @@ def test_start_from_encoder_outputs(stage1, batch):
 
 def test_a_discriminator_without_a_loss(stage1):
     del stage1["train"]["gan_opt"]
-    with pytest.raises(RestoreFormerError, match="Expected train: gan_opt for network_d"):
+    with pytest.raises(RestoreFormerError, match="train: gan_opt is missing, which network_d needs"):
         build_model(stage1)
 
 
