@@ -6,7 +6,9 @@ from torch import Tensor
 
 def count_entries(indices: Tensor, n_embed: int) -> Tensor:
     """How often each of ``n_embed`` entries occurs in ``indices`` (any shape, int64): ``(n_embed,)``."""
-    return torch.bincount(indices.reshape(-1), minlength=n_embed)
+    flat = indices.reshape(-1)
+    # Unlike bincount this asks the device nothing.
+    return torch.zeros(n_embed, dtype=flat.dtype, device=flat.device).scatter_add_(0, flat, torch.ones_like(flat))
 
 
 def entries_in_use(counts: Tensor) -> Tensor:

@@ -54,12 +54,9 @@ def cut_faces(images: list[tuple[str, Image]], detect: Detector) -> list[tuple[s
     if not found:
         raise RestoreFormerError("Expected photos of faces, found no face in any of them.")
     repeats = -(-(TRAIN_CROPS + TEST_CROPS) // len(found))
-    crops = []
-    for name, image, base in found:
-        crops += [(f"{name}_{i:02d}", crop_face(image, varied(base, rng, i > 0), SIZE)) for i in range(repeats)]
-    for i, (name, crop) in enumerate(crops):
-        part = "test" if i % 5 == 0 else "train"
-        write(OUT / "faces" / part / f"{name}.png", crop)
+    crops = [crop_face(image, varied(matrix, rng, i > 0), SIZE) for _, image, matrix in found for i in range(repeats)]
+    for i, crop in enumerate(crops):
+        write(OUT / "faces" / ("test" if i % 5 == 0 else "train") / f"{i:05d}.png", crop)
     return [(name, image) for name, image, _ in found]
 
 
@@ -126,10 +123,13 @@ def label(image: Image, text: str) -> Image:
 def degrade_photo(images: list[tuple[str, Image]], detect: Detector) -> tuple[str, Image, Path]:
     """A photo as a small, blurred, noisy JPEG at its old size, which the demo then restores: its name, its
     pixels, and where the worse one is."""
-    # The network saw degradations in pixels of its 128 px crops; the astronaut's face is about as large.
-    worsen = Degradation((1.5, 1.5), (2.5, 2.5), (4, 4), (70, 70))
     for name, photo in images:
-        worse = worsen(photo, np.random.default_rng(1))
+        matrix = alignment(detect(photo)[0].landmarks, SIZE)
+        assert matrix is not None, "cut_faces took it"
+        # The network saw degradations in pixels of its crops; this is the same in pixels of the photo.
+        scale = 1 / float(np.hypot(*matrix[:, 0]))
+        blur, factor = 1.1 * scale, max(1.0, 1.8 * scale)
+        worse = Degradation((blur, blur), (factor, factor), (4, 4), (70, 70))(photo, np.random.default_rng(1))
         if detect(worse):
             path = OUT / "photo" / f"{name}.png"
             write(path, worse)
