@@ -3,6 +3,7 @@ import spandrel
 import torch
 from golden import fill
 
+from restoreformer import pretrained
 from restoreformer.archs.checkpoint import (
     Checkpoint,
     build_from_checkpoint,
@@ -87,6 +88,20 @@ def test_configuration_of_the_released_file_is_told_from_shapes(tmp_path):
     with torch.device("meta"):
         net = RestoreFormer()
     assert infer_config(Checkpoint(tmp_path, dict(net.state_dict()), None)) == net.config
+
+
+def test_a_pretrained_name_is_looked_up_where_pretrained_files_are(tmp_path, small_net, monkeypatch):
+    """As ``pretrain_network_g`` of options/test_restoreformer.yml."""
+    save_checkpoint(tmp_path / "RestoreFormer.ckpt", RestoreFormer(**small_net))
+    monkeypatch.setenv(pretrained.ENVIRONMENT, str(tmp_path))
+    row = pretrained.FILES["RestoreFormer.ckpt"]
+    digest = pretrained._sha256(tmp_path / "RestoreFormer.ckpt")
+    monkeypatch.setitem(pretrained.FILES, "RestoreFormer.ckpt", row._replace(sha256=digest, url="http://127.0.0.1:9/x"))
+    path = "elsewhere/RestoreFormer.ckpt"
+    assert read_checkpoint(path).path == tmp_path / "RestoreFormer.ckpt"
+    (tmp_path / "RestoreFormer.ckpt").unlink()
+    with pytest.raises(RestoreFormerError, match="and put it at"):
+        read_checkpoint(path)
 
 
 def test_another_network_is_refused(tmp_path, small_net):
