@@ -70,6 +70,8 @@ def test_without_a_network_the_error_says_what_from_where_and_whereto(row, tmp_p
     for part in ("net.pth", "http://127.0.0.1:9/net.pth", str(tmp_path / "w" / "net.pth"), "1 MB"):
         assert part in str(caught.value)
     assert not (tmp_path / "w" / "net.pth").exists()
+    with pytest.raises(RestoreFormerError, match="none of experiments/pretrained_models and could"):
+        find_pretrained("net.pth")
 
 
 def test_another_content_is_refused_and_not_kept(row, tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ FILES: dict[str, PretrainedFile] = {
 def search_folders(folder: str | Path | None = None) -> list[Path]:
     """The folders that are searched, first to last."""
     environment = os.environ.get(ENVIRONMENT)
-    return [Path(p).expanduser() for p in (folder, environment, DEFAULT_FOLDER) if p]
+    return list(dict.fromkeys(Path(p).expanduser() for p in (folder, environment, DEFAULT_FOLDER) if p))
 
 
 def local_file(path: str | Path, folder: str | Path | None = None) -> Path:
