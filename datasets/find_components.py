@@ -14,7 +14,7 @@ from restoreformer.datasets.image_source import ImageSource
 from restoreformer.detection import DETECTORS, Detector, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME
-from restoreformer.images import resize
+from restoreformer.images import make_folder, resize
 
 
 def find_components(source: ImageSource, detect: Detector) -> tuple[dict[str, Boxes], list[str]]:
@@ -48,7 +48,7 @@ def main() -> None:
     try:
         if args.output.is_dir():
             raise RestoreFormerError(f"Expected a file to write at {args.output}, there is a folder.")
-        args.output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(args.output.parent)
         boxes, missed = find_components(ImageSource(args.input), build_detector(args.detector, args.weights_dir))
         if not boxes:
             raise RestoreFormerError(f"Expected faces in {args.input}, {args.detector} found none: are they aligned?")

@@ -4,6 +4,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+import lmdb
 from basicsr.utils import FileClient
 
 from restoreformer.errors import RestoreFormerError
@@ -27,7 +28,7 @@ class ImageSource:
         hint: what to do if there is none, ends the error's message.
 
     Raises:
-        RestoreFormerError: nothing there, an LMDB without its list, no images, or two of one name.
+        RestoreFormerError: nothing there, an LMDB that is damaged or without its list, no images, or two of one name.
     """
 
     def __init__(self, root: str | Path, hint: str = "") -> None:
@@ -48,6 +49,7 @@ class ImageSource:
         # A line reads "NAME.png (h,w,c) level"; a name may hold dots and spaces.
         lines = [line.rsplit(" ", 2)[0] for line in listing.read_text().splitlines() if line.strip()]
         keys = [line.rsplit(".", 1)[0] for line in lines]
+        self._client()
         return {key: key for key in keys}
 
     def _list_folder(self) -> dict[str, str]:
@@ -72,7 +74,14 @@ class ImageSource:
         return decode(self._client().get(self.paths[name]), f"under {name} in {self.root}")
 
     def _client(self) -> FileClient:
-        return lmdb_client(str(self.root.resolve())) if self.is_lmdb else FileClient("disk")
+        if not self.is_lmdb:
+            return FileClient("disk")
+        try:
+            return lmdb_client(str(self.root.resolve()))
+        except lmdb.Error as error:
+            raise RestoreFormerError(
+                f"Expected an LMDB at {self.root}, could not open it ({error}): pack the images again."
+            ) from error
 
 
 @lru_cache

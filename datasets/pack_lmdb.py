@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, resize
+from restoreformer.images import Image, make_folder, resize
 
 
 def pack(folder: str | Path, output: str | Path, size: int, compress_level: int = 1) -> list[str]:
@@ -37,6 +37,8 @@ def pack(folder: str | Path, output: str | Path, size: int, compress_level: int 
         RestoreFormerError: no images, an output that exists or has another suffix, nothing packed.
     """
     output = Path(output)
+    if size < 1:
+        raise RestoreFormerError(f"Expected a size of at least 1 pixel, got {size}.")
     if output.suffix != ".lmdb":
         raise RestoreFormerError(f"Expected an output that ends in .lmdb, got {output}.")
     if output.exists():
@@ -44,7 +46,7 @@ def pack(folder: str | Path, output: str | Path, size: int, compress_level: int 
     source = ImageSource(folder)
     part = output.with_name(f".{output.stem}.part.lmdb")
     shutil.rmtree(part, ignore_errors=True)
-    part.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(part.parent)
     # PNG cannot exceed the raw pixels by more than its headers; LMDB adds less than a page a record.
     map_size = len(source) * (3 * size * size + 16384) + 2**24
     maker = LmdbMaker(str(part), map_size=map_size, compress_level=compress_level)

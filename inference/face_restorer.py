@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from restoreformer.archs.checkpoint import build_from_checkpoint, read_checkpoint
+from restoreformer.archs.build import build_from_checkpoint
+from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.detection import DetectedFace, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, resize, to_image, to_tensor
@@ -39,8 +40,8 @@ def choose_device(name: str | None = None) -> torch.device:
     """
     if name is not None:
         try:
-            torch.empty(0, device=name)
-        except (RuntimeError, AssertionError) as error:
+            torch.empty(0, device=name).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = str(error).splitlines()[0]
             raise RestoreFormerError(f"Expected a device that this machine has, got {name}: {reason}") from error
         return torch.device(name)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restoreformer.archs.arcface_arch import ArcFaceResNet18
+from restoreformer.losses.criterion import elementwise
 from restoreformer.losses.frozen import load_frozen
 
 # ITU-R BT.601 luma of red, green, blue.
@@ -14,19 +15,21 @@ LUMA = (0.2989, 0.5870, 0.1140)
 
 @LOSS_REGISTRY.register()
 class ArcFaceIdentityLoss(nn.Module):
-    """Mean squared distance of ArcFace features of result and truth.
+    """Distance of ArcFace features of result and truth.
 
     Args:
-        loss_weight: lambda_id; the paper's is 1.5.
+        loss_weight: lambda_id; the paper's is 1.5, the released code's 3.
+        criterion: ``l2`` (mean of squares, the paper's) or ``l1`` (released).
         weights: ``arcface_resnet18.pth``, a path, or ``none``.
 
     Raises:
-        RestoreFormerError: weights that cannot be had.
+        RestoreFormerError: an unknown criterion, or weights that cannot be had.
     """
 
-    def __init__(self, loss_weight: float = 1.5, weights: str = "arcface_resnet18.pth") -> None:
+    def __init__(self, loss_weight: float = 1.5, criterion: str = "l2", weights: str = "arcface_resnet18.pth") -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.distance = elementwise(criterion)
         self.net = ArcFaceResNet18()
         load_frozen(self.net, weights, "identity loss")
 
@@ -34,7 +37,7 @@ class ArcFaceIdentityLoss(nn.Module):
         """Aligned faces ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only."""
         with torch.no_grad():
             target = self.net(grey_face(gt))
-        return self.loss_weight * F.mse_loss(self.net(grey_face(result)), target)
+        return self.loss_weight * self.distance(self.net(grey_face(result)), target)
 
 
 def grey_face(image: Tensor) -> Tensor:

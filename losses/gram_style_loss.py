@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.losses.criterion import elementwise
 
 
 def gram(features: Tensor) -> Tensor:
@@ -17,17 +19,30 @@ def gram(features: Tensor) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class GramStyleLoss(nn.Module):
-    """Squared distance of Gram matrices, summed over the given feature maps.
+    """Distance of Gram matrices, summed over the given feature maps.
 
     Args:
-        loss_weight: lambda_style; the paper's is 2000.
+        loss_weight: lambda_style; the paper's and the released code's is 2000.
+        criterion: ``l2`` (mean of squares, the paper's) or ``l1`` (released).
+        layer_weights: weight of each feature map in turn; without it 1 each, the paper's. The released
+            code's are 0.5 and 1.
+
+    Raises:
+        RestoreFormerError: an unknown criterion, or another number of feature maps than of weights.
     """
 
-    def __init__(self, loss_weight: float = 2000.0) -> None:
+    def __init__(
+        self, loss_weight: float = 2000.0, criterion: str = "l2", layer_weights: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.distance = elementwise(criterion)
+        self.layer_weights = layer_weights
 
     def forward(self, result: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
         """Feature maps of result and truth, pairwise of one shape; gradients to ``result`` only."""
-        terms = [F.mse_loss(gram(a), gram(b.detach())) for a, b in zip(result, gt, strict=True)]
+        weights = self.layer_weights or [1.0] * len(result)
+        if len(weights) != len(result):
+            raise RestoreFormerError(f"Expected layer_weights for {len(result)} feature maps, got {len(weights)}.")
+        terms = [w * self.distance(gram(a), gram(b.detach())) for w, a, b in zip(weights, result, gt, strict=True)]
         return self.loss_weight * torch.stack(terms).sum()

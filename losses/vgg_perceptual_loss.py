@@ -6,10 +6,10 @@ import torch
 from basicsr.archs.vgg_arch import NAMES
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.models import vgg19
 
+from restoreformer.archs.vgg19 import ImageNetNormalize, vgg19_features
 from restoreformer.errors import RestoreFormerError
+from restoreformer.losses.criterion import elementwise
 from restoreformer.losses.frozen import load_frozen
 
 # The last convolution of each of the five stages: the paper says "conv1 to conv5".
@@ -23,7 +23,7 @@ class VGG19Features(nn.Module):
         super().__init__()
         self.indices = {NAMES["vgg19"].index(layer): layer for layer in layers}
         # Convolutions' outputs are kept, so the ReLU after one must not write into it.
-        self.features = vgg19(weights=None).features[: max(self.indices) + 1]
+        self.features = vgg19_features(max(self.indices) + 1)
         for module in self.features:
             if isinstance(module, nn.ReLU):
                 module.inplace = False
@@ -54,9 +54,6 @@ class VGG19PerceptualLoss(nn.Module):
         RestoreFormerError: an unknown layer or criterion, or weights that cannot be had.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         layer_weights: Mapping[str, float] | None = None,
@@ -68,15 +65,11 @@ class VGG19PerceptualLoss(nn.Module):
         self.layer_weights = dict(PAPER_LAYERS if layer_weights is None else layer_weights)
         if unknown := sorted(set(self.layer_weights) - set(NAMES["vgg19"])):
             raise RestoreFormerError(f"Expected layers among {', '.join(NAMES['vgg19'])}, got {', '.join(unknown)}.")
-        criteria = {"l1": F.l1_loss, "l2": F.mse_loss}
-        if criterion not in criteria:
-            raise RestoreFormerError(f"Expected criterion l1 or l2, got {criterion}.")
-        self.distance = criteria[criterion]
+        self.distance = elementwise(criterion)
         self.loss_weight = loss_weight
         self.vgg = VGG19Features(tuple(self.layer_weights))
         load_frozen(self.vgg, weights, "perceptual loss")
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+        self.normalize = ImageNetNormalize()
 
     def forward(self, result: Tensor, gt: Tensor) -> Tensor:
         """Images ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only."""
@@ -87,4 +80,4 @@ class VGG19PerceptualLoss(nn.Module):
         return self.loss_weight * torch.stack(terms).sum()
 
     def _features(self, image: Tensor) -> dict[str, Tensor]:
-        return self.vgg(((image + 1) / 2 - self.mean) / self.std)
+        return self.vgg(self.normalize(image))

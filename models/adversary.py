@@ -23,6 +23,11 @@ class Adversary:
         self.criterion = criterion
         self.suffix = label.removeprefix("d")
 
+    @property
+    def weight(self) -> float:
+        """Factor on the generator's loss."""
+        return float(self.criterion.loss_weight)  # type: ignore[arg-type]
+
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         """What the generator pays for being told from real."""
         return self.criterion(fake_logits, True, is_disc=False)

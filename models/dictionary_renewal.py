@@ -21,7 +21,8 @@ class DictionaryRenewal:
         start: ``uniform`` leaves the entries as they are; ``encoder`` replaces them by features of the
             first batch.
         interval: every so many iterations, entries not chosen since the last time are replaced by
-            features of the batch at hand; 0 for never.
+            features of the batch at hand; 0 for never. An interval that a training resumes in the midst
+            of is passed over: what was chosen before is not known any more.
         until: the last iteration at which that happens; 0 for no end.
 
     Raises:
@@ -46,6 +47,7 @@ class DictionaryRenewal:
         self.interval = interval
         self.until = until
         self.counts = torch.zeros(embedding.num_embeddings, dtype=torch.int64, device=embedding.weight.device)
+        self.counted = 0
 
     @torch.no_grad()
     def begin(self, latents: Tensor) -> None:
@@ -58,8 +60,15 @@ class DictionaryRenewal:
         if not self.interval or (self.until and iteration > self.until):
             return
         self.counts += count_entries(indices, len(self.counts))
+        self.counted += 1
         if iteration % self.interval:
             return
+        if self.counted == self.interval:
+            self._redraw(latents, optimizer)
+        self.counts.zero_()
+        self.counted = 0
+
+    def _redraw(self, latents: Tensor, optimizer: torch.optim.Optimizer) -> None:
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(self.counts)
         unused = self.counts == 0
@@ -68,7 +77,6 @@ class DictionaryRenewal:
         for value in optimizer.state.get(self.embedding.weight, {}).values():
             if isinstance(value, Tensor) and value.shape == self.embedding.weight.shape:
                 value[unused] = 0
-        self.counts.zero_()
 
     def _replace(self, which: Tensor, latents: Tensor) -> None:
         vectors = latents.detach().permute(0, 2, 3, 1).flatten(0, 2).float()

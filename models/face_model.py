@@ -17,6 +17,7 @@ from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
 from restoreformer.archs.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use, perplexity
+from restoreformer.models.adaptive_weight import adaptive_weight
 from restoreformer.models.adversary import Adversary, optimizer_arguments
 
 
@@ -27,16 +28,14 @@ class FaceModel(SRModel):
     option file's ``train`` block names the losses; each is logged under its own name.
     """
 
-    # What network_g must be.
-    GENERATOR: ClassVar[type[VQAutoencoder]] = VQAutoencoder
+    # What network_g may be.
+    GENERATORS: ClassVar[tuple[type[VQAutoencoder], ...]]
     # Option keys of losses between two images, and between features and prior, with their log names.
     # BasicSR builds pixel_opt and perceptual_opt itself.
     IMAGE_LOSSES: ClassVar[dict[str, str]] = {}
     LATENT_LOSSES: ClassVar[dict[str, str]] = {}
     # Networks by option key; all but network_g are discriminators.
     NETWORKS: ClassVar[tuple[str, ...]] = ("network_g", "network_d")
-    # Registered names whose files may also fill network_g.
-    ACCEPTED_CHECKPOINTS: ClassVar[tuple[str, ...]] = ()
     # What the train block may hold, by the kind of thing it is (restoreformer.options checks it).
     TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
         "ema_decay": "value",
@@ -49,9 +48,12 @@ class FaceModel(SRModel):
         "perceptual_opt": "loss",
         "gan_opt": "loss",
         "gan_start_iter": "value",
+        "adaptive_gan_weight": "value",
+        "attention_lr_factor": "value",
     }
 
     def __init__(self, opt: dict[str, Any]) -> None:
+        self.shown: list[Tensor] = []
         if not opt["is_train"]:
             # What inference takes too; files without a moving average give their only weights.
             opt["path"].setdefault("param_key_g", "params_ema")
@@ -60,11 +62,21 @@ class FaceModel(SRModel):
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[str]:
         """What is wrong between blocks of an option file, each with a remedy; for ``restoreformer.options``."""
-        train = opt["train"]
-        for key in cls.NETWORKS[1:]:
+        train, path = opt["train"], opt.get("path") or {}
+        present = [key for key in cls.NETWORKS[1:] if opt.get(key) is not None]
+        for key in present:
             for needed in (cls.gan_option(key), cls.optimizer_option(key)):
-                if opt.get(key) is not None and train.get(needed) is None:
+                if train.get(needed) is None:
                     yield f"train: {needed} is missing, which {key} needs"
+        served: dict[str, list[str]] = {}
+        for key in cls.NETWORKS[1:]:
+            for option in cls.discriminator_options(key):
+                served.setdefault(option, []).append(key)
+            if key not in present and path.get(f"pretrain_{key}") is not None:
+                yield f"path: pretrain_{key} is given, but there is no {key}"
+        for option, keys in served.items():
+            if train.get(option) is not None and not set(keys) & set(present):
+                yield f"train: {option} is given, but there is no {' or '.join(keys)} for it"
         if train.get("pixel_opt") is None and train.get("perceptual_opt") is None:
             yield "train: pixel_opt and perceptual_opt are missing: one of them at least is needed"
 
@@ -73,13 +85,22 @@ class FaceModel(SRModel):
             raise RestoreFormerError("Expected other options: " + "; ".join(problems))
         train = self.opt["train"]
         self.gan_start_iter = int(train.get("gan_start_iter", 1))
+        self.adaptive_gan_weight = bool(train.get("adaptive_gan_weight", False))
+        self.load_fixed_parts()
         self.adversaries = self._build_adversaries()
         super().init_training_settings()
+        if self.ema_decay > 0 and self.opt["path"].get("pretrain_network_g") == "none":
+            self.model_ema(0)
         self.image_losses = {"l_pix": self.cri_pix, "l_percep": self.cri_perceptual}
         self.image_losses |= {name: self._build_loss(key) for key, name in self.IMAGE_LOSSES.items()}
+        # The iteration from which a loss counts, where it is not the first.
+        self.start_iters: dict[str, int] = {}
         self.latent_losses = {name: self._build_loss(key) for key, name in self.LATENT_LOSSES.items()}
         self.usage = torch.zeros(self.dictionary.num_embeddings, dtype=torch.int64, device=self.device)
         self.losses: dict[str, Tensor] = {}
+
+    def load_fixed_parts(self) -> None:
+        """Weights of parts of ``network_g`` that never learn, before anything is copied from it."""
 
     @property
     def dictionary(self) -> nn.Embedding:
@@ -117,12 +138,30 @@ class FaceModel(SRModel):
         """The key in ``train`` of a discriminator's optimizer."""
         return "optim_d"
 
+    @classmethod
+    def discriminator_options(cls, network: str) -> tuple[str, ...]:
+        """The keys in ``train`` that mean nothing without this discriminator."""
+        return cls.gan_option(network), cls.optimizer_option(network)
+
     def setup_optimizers(self) -> None:
-        super().setup_optimizers()
+        train = self.opt["train"]
+        kind, arguments = optimizer_arguments(train["optim_g"])
+        self.optimizer_g = self.get_optimizer(kind, self._generator_groups(arguments["lr"]), **arguments)
+        self.optimizers.append(self.optimizer_g)
         for network, adversary in self.adversaries.items():
             kind, arguments = optimizer_arguments(self.opt["train"][self.optimizer_option(network)])
             adversary.optimizer = self.get_optimizer(kind, adversary.net.parameters(), **arguments)
             self.optimizers.append(adversary.optimizer)
+
+    def _generator_groups(self, lr: float) -> list[dict[str, Any]]:
+        """All that learns; apart, what brings features and prior together, if its rate is another."""
+        net = self.get_bare_model(self.net_g)
+        factor = self.opt["train"].get("attention_lr_factor", 1.0)
+        rates: dict[float, list[nn.Parameter]] = {lr: []}
+        for name, parameter in net.named_parameters():
+            if parameter.requires_grad:
+                rates.setdefault(lr * factor if net.is_attention(name) else lr, []).append(parameter)
+        return [{"params": parameters, "lr": rate} for rate, parameters in rates.items()]
 
     def optimize_parameters(self, current_iter: int) -> None:
         adversarial = current_iter >= self.gan_start_iter
@@ -130,7 +169,7 @@ class FaceModel(SRModel):
             adversary.set_learning(False)
         self.optimizer_g.zero_grad(set_to_none=True)
         out = self.net_g(self.lq, with_latents=True)
-        losses = self.generator_losses(out, adversarial)
+        losses = self.generator_losses(out, current_iter)
         torch.stack(list(losses.values())).sum().backward()
         self.optimizer_g.step()
         self.losses = {name: value.detach() for name, value in losses.items()}
@@ -143,22 +182,27 @@ class FaceModel(SRModel):
             self.model_ema(decay=self.ema_decay)
         self.after_step(current_iter, out)
 
-    def generator_losses(self, out: AutoencoderOutput, adversarial: bool) -> dict[str, Tensor]:
+    def generator_losses(self, out: AutoencoderOutput, current_iter: int) -> dict[str, Tensor]:
         """Every weighted term of the generator's loss, by its log name."""
         self.output = out.image.detach()
-        losses = {
-            name: _total(criterion(out.image, self.gt))
-            for name, criterion in self.image_losses.items()
-            if criterion is not None
-        }
-        losses |= {
-            name: criterion(out.latents, out.prior)
-            for name, criterion in self.latent_losses.items()
-            if criterion is not None
-        }
-        if adversarial and (adversary := self.adversaries.get("network_d")):
-            losses["l_g_gan"] = adversary.generator_loss(adversary.net(out.image))
+        losses: dict[str, Tensor] = {}
+        for name, criterion in self.image_losses.items():
+            if criterion is not None and current_iter >= self.start_iters.get(name, 1):
+                losses |= _named(name, criterion(out.image, self.gt))
+        if current_iter >= self.gan_start_iter and (adversary := self.adversaries.get("network_d")):
+            losses["l_g_gan"] = self._adversarial_loss(adversary, out.image, losses)
+        for name, criterion in self.latent_losses.items():
+            if criterion is not None:
+                losses[name] = criterion(out.latents, out.prior)
         return losses
+
+    def _adversarial_loss(self, adversary: Adversary, image: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
+        loss = adversary.generator_loss(adversary.net(image))
+        if not self.adaptive_gan_weight:
+            return loss
+        reconstruction = torch.stack([losses[name] for name in ("l_pix", "l_percep") if name in losses]).sum()
+        last_layer = self.get_bare_model(self.net_g).decoder.conv_out.weight
+        return loss * adaptive_weight(reconstruction, loss / adversary.weight, last_layer)
 
     def discriminator_inputs(self, network: str) -> tuple[Tensor, Tensor]:
         """Real and generated images for a discriminator's step."""
@@ -179,19 +223,37 @@ class FaceModel(SRModel):
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         # BasicSR's images are in [0, 1]; the networks' are in [-1, 1].
-        return OrderedDict((k, v / 2 + 0.5) for k, v in super().get_current_visuals().items())
+        visuals = OrderedDict((k, v / 2 + 0.5) for k, v in super().get_current_visuals().items())
+        if len(self.shown) < (self.opt.get("val") or {}).get("tb_images", 4):
+            self.shown.append(torch.cat([v[0] for v in visuals.values()], dim=-1).clamp(0, 1))
+        return visuals
+
+    def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
+        """BasicSR's; input, result and truth of the first few faces go to TensorBoard, side by side."""
+        self.shown = []
+        super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+        if tb_logger and self.shown:
+            name = dataloader.dataset.opt["name"]
+            tb_logger.add_images(f"images/{name}", torch.stack(self.shown), current_iter)
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
     ) -> None:
-        """Load every tensor or stop; with ``strict_load_*: false`` BasicSR's own, which logs what differs."""
+        """Load every tensor or stop; ``none`` leaves ``net`` random.
+
+        With ``strict_load_*: false`` BasicSR's own loading, which logs what differs.
+        """
+        if load_path == "none":
+            get_root_logger().warning(f"{type(self.get_bare_model(net)).__name__} is RANDOM at first (path: none).")
+            return
         if not strict:
             super().load_network(net, load_path, strict, param_key)
             return
         net = self.get_bare_model(net)
-        accept = self.ACCEPTED_CHECKPOINTS if type(net).__name__ == self.opt["network_g"]["type"] else ()
-        load_weights(net, read_checkpoint(load_path, param_key), accept)
-        get_root_logger().info(f"Loaded {type(net).__name__} from {load_path}.")
+        stage_1, new = (net.STAGE_1, net.NEW_TENSORS) if isinstance(net, VQAutoencoder) else (None, ())
+        left = load_weights(net, read_checkpoint(load_path, param_key), (stage_1,) if stage_1 else (), new)
+        begin = f" {len(left)} tensors, such as {left[0]}, it does not have: they start anew." if left else ""
+        get_root_logger().info(f"Loaded {type(net).__name__} from {load_path}.{begin}")
 
     @master_only
     def save_network(
@@ -208,8 +270,9 @@ class FaceModel(SRModel):
         super().save(epoch, current_iter)
 
 
-def _total(value: Tensor | tuple[Tensor | None, ...]) -> Tensor:
-    """A loss's value; BasicSR's ``PerceptualLoss`` gives a pair, of which either may be None."""
+def _named(name: str, value: Tensor | tuple[Tensor | None, ...]) -> dict[str, Tensor]:
+    """A loss by its log name; BasicSR's perceptual losses give a pair, perceptual and style, of which either may be
+    None."""
     if isinstance(value, Tensor):
-        return value
-    return torch.stack([v for v in value if v is not None]).sum()
+        return {name: value}
+    return {key: v for key, v in zip((name, "l_style"), value, strict=True) if v is not None}

@@ -1,27 +1,33 @@
 """Stage 1: learning the HQ dictionary (Sec. 3.2, Eq. 18)."""
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from restoreformer.archs.autoencoder import AutoencoderOutput
-from restoreformer.archs.hq_dictionary_arch import HQDictionary
+from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPaper
+from restoreformer.archs.vgg19 import VGG19Encoder
+from restoreformer.losses.frozen import load_frozen
 from restoreformer.models.dictionary_renewal import DictionaryRenewal
 from restoreformer.models.face_model import FaceModel
 
 
 @MODEL_REGISTRY.register()
 class HQDictionaryModel(FaceModel):
-    """Trains ``network_g`` (``HQDictionary``) to reconstruct undegraded faces, against ``network_d``.
+    """Trains ``network_g`` to reconstruct undegraded faces, against ``network_d``.
+
+    ``network_g`` is ``HQDictionary`` or ``HQDictionaryPaper``.
 
     ``train`` takes, beyond BasicSR's ``pixel_opt``, ``perceptual_opt``, ``gan_opt``, ``optim_*`` and
     ``scheduler``: ``dictionary_opt`` (Eq. 15), ``commitment_opt`` (Eq. 16), ``gan_start_iter``, and
-    ``renewal_opt`` (:class:`~restoreformer.models.dictionary_renewal.DictionaryRenewal`).
+    ``renewal_opt`` (:class:`~restoreformer.models.dictionary_renewal.DictionaryRenewal`). A fixed
+    encoder (``network_g: encoder: vgg19``) takes its weights from ``path: pretrain_encoder``.
     """
 
-    GENERATOR = HQDictionary
+    GENERATORS = (HQDictionary, HQDictionaryPaper)
     LATENT_LOSSES: ClassVar[dict[str, str]] = {"dictionary_opt": "l_dict", "commitment_opt": "l_commit"}
     TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
         **FaceModel.TRAIN_OPTIONS,
@@ -29,6 +35,19 @@ class HQDictionaryModel(FaceModel):
         "commitment_opt": "loss",
         "renewal_opt": "renewal",
     }
+
+    @classmethod
+    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[str]:
+        yield from super().option_problems(opt)
+        fixed = opt.get("network_g", {}).get("encoder", "learned") != "learned"
+        path = opt.get("path") or {}
+        if fixed and not (path.get("pretrain_network_g") or path.get("resume_state") or path.get("pretrain_encoder")):
+            yield "path: pretrain_encoder is missing, which a fixed encoder needs: vgg19-dcbb9e9d.pth, or none"
+
+    def load_fixed_parts(self) -> None:
+        encoder = self.get_bare_model(self.net_g).encoder
+        if isinstance(encoder, VGG19Encoder) and not self.opt["path"].get("pretrain_network_g"):
+            load_frozen(encoder, self.opt["path"].get("pretrain_encoder"), "encoder")
 
     def init_training_settings(self) -> None:
         super().init_training_settings()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
-from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerPaper
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
 from restoreformer.models.face_model import FaceModel
@@ -20,30 +20,31 @@ EYE_ROI_SIZE, MOUTH_ROI_SIZE = 80, 120
 
 @MODEL_REGISTRY.register()
 class RestoreFormerModel(FaceModel):
-    """Trains ``network_g`` (``RestoreFormer``) on degraded faces, starting from stage 1's.
+    """Trains ``network_g`` (``RestoreFormer`` or ``RestoreFormerPaper``) on degraded faces, from stage 1's.
 
-    ``path: pretrain_network_g`` takes over encoder, decoder and dictionary from an ``HQDictionary``
-    file, of which the dictionary is frozen; the decoder's cross-attentions begin with the weights of
-    the self-attentions in whose place they stand. ``network_d`` judges the face, and
+    ``path: pretrain_network_g`` takes over encoder, decoder and dictionary from an ``HQDictionary`` or
+    ``HQDictionaryPaper`` file, of which the dictionary is frozen. The released decoder's
+    cross-attentions begin with the weights of the self-attentions in whose place they stand; the
+    paper's fusion begins anew. ``network_d`` judges the face, and
     ``network_d_left_eye``, ``network_d_right_eye`` and ``network_d_mouth`` (all three or none) crops.
 
     ``train`` takes, beyond :class:`FaceModel`'s: ``prior_opt`` (Eq. 10), ``identity_opt`` (Eq. 12),
-    ``component_gan_opt`` and ``component_style_opt`` (Eq. 11), ``optim_component``, ``eye_roi_size``
-    and ``mouth_roi_size`` (pixels for a face of 512).
+    ``identity_start_iter``, ``component_gan_opt`` and ``component_style_opt`` (Eq. 11),
+    ``optim_component``, ``eye_roi_size`` and ``mouth_roi_size`` (pixels for a face of 512).
 
     Raises:
         RestoreFormerError: some but not all component discriminators, or samples without boxes.
     """
 
-    GENERATOR = RestoreFormer
+    GENERATORS = (RestoreFormer, RestoreFormerPaper)
     IMAGE_LOSSES: ClassVar[dict[str, str]] = {"identity_opt": "l_identity"}
     LATENT_LOSSES: ClassVar[dict[str, str]] = {"prior_opt": "l_prior"}
     NETWORKS: ClassVar[tuple[str, ...]] = (*FaceModel.NETWORKS, *(f"network_d_{region}" for region in REGIONS))
-    ACCEPTED_CHECKPOINTS: ClassVar[tuple[str, ...]] = ("HQDictionary",)
     TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
         **FaceModel.TRAIN_OPTIONS,
         "prior_opt": "loss",
         "identity_opt": "loss",
+        "identity_start_iter": "value",
         "component_gan_opt": "loss",
         "component_style_opt": "loss",
         "optim_component": "optimizer",
@@ -54,6 +55,9 @@ class RestoreFormerModel(FaceModel):
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[str]:
         yield from super().option_problems(opt)
+        path = opt.get("path") or {}
+        if not path.get("pretrain_network_g") and not path.get("resume_state"):
+            yield "path: pretrain_network_g is missing: name the file of stage 1, or write none for a random dictionary"
         components = cls.NETWORKS[2:]
         present = [key for key in components if opt.get(key) is not None]
         if present and len(present) < len(components):
@@ -67,6 +71,7 @@ class RestoreFormerModel(FaceModel):
         eye, mouth = train.get("eye_roi_size", EYE_ROI_SIZE), train.get("mouth_roi_size", MOUTH_ROI_SIZE)
         self.roi_sizes = {"left_eye": eye, "right_eye": eye, "mouth": mouth}
         super().init_training_settings()
+        self.start_iters["l_identity"] = int(train.get("identity_start_iter", 1))
         self.regions = REGIONS if f"network_d_{REGIONS[0]}" in self.adversaries else ()
         self.component_style = self._build_loss("component_style_opt")
 
@@ -81,6 +86,11 @@ class RestoreFormerModel(FaceModel):
         return "gan_opt" if network == "network_d" else "component_gan_opt"
 
     @classmethod
+    def discriminator_options(cls, network: str) -> tuple[str, ...]:
+        style = () if network == "network_d" else ("component_style_opt",)
+        return *super().discriminator_options(network), *style
+
+    @classmethod
     def optimizer_option(cls, network: str) -> str:
         return "optim_d" if network == "network_d" else "optim_component"
 
@@ -89,14 +99,14 @@ class RestoreFormerModel(FaceModel):
         # Validation needs none.
         self.boxes = {region: data[f"loc_{region}"].to(self.device) for region in REGIONS if f"loc_{region}" in data}
 
-    def generator_losses(self, out: AutoencoderOutput, adversarial: bool) -> dict[str, Tensor]:
-        losses = super().generator_losses(out, adversarial)
+    def generator_losses(self, out: AutoencoderOutput, current_iter: int) -> dict[str, Tensor]:
+        losses = super().generator_losses(out, current_iter)
         if self.regions and not self.boxes:
             raise RestoreFormerError(
                 "Expected boxes of eyes and mouth for the component discriminators, the dataset gives none: set its "
                 "component_path."
             )
-        if not adversarial:
+        if current_iter < self.gan_start_iter:
             return losses
         self.real_crops = {region: self._crop(self.gt, region) for region in self.regions}
         fake_crops = {region: self._crop(out.image, region) for region in self.regions}

@@ -1,6 +1,7 @@
 """The layers that the encoder and the decoder are made of, with the released tensor names."""
 
 import itertools
+import math
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,20 @@ class ResidualBlock(nn.Module):
         return (x if self.nin_shortcut is None else self.nin_shortcut(x)) + h
 
 
+class AveragePool(nn.AvgPool2d):
+    """Halve the sides by 2x2 means (Sec. 3.1)."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+
+class NearestUpsample(nn.Upsample):
+    """Double the sides by nearest neighbour (Sec. 3.1)."""
+
+    def __init__(self) -> None:
+        super().__init__(scale_factor=2.0, mode="nearest")
+
+
 class Downsample(nn.Module):
     """Halve the sides by a 3x3 convolution of stride 2, padded right and bottom (released code)."""
 
@@ -66,18 +81,14 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-class MultiHeadAttention(nn.Module):
-    """Fully spatial multi-head attention between two feature maps (Eq. 2, 3 and 5).
+class Attention(nn.Module):
+    """Fully spatial multi-head attention from one feature map to another (Eq. 1, 2, 3 and 5).
 
-    The released form: GroupNorm on both inputs, 1x1 convolutions as W_q, W_k, W_v, a 1x1 output
-    projection, and the result added to the map that keys and values come from. Without ``queries`` it
-    is self-attention (MHSA), and ``norm2`` is not used.
+    W_q, W_k and W_v with their biases are 1x1 convolutions. Without ``queries`` it is self-attention.
 
     Args:
         channels: width of both maps.
-        heads: number of heads N_h (the released ``head_size``); must divide ``channels``.
-
-    Shapes: both maps and the result are ``(n, channels, h, w)``.
+        heads: number of heads N_h; must divide ``channels``.
 
     Raises:
         RestoreFormerError: ``heads`` does not divide ``channels``, or the two maps differ in shape.
@@ -88,28 +99,56 @@ class MultiHeadAttention(nn.Module):
         if channels % heads:
             raise RestoreFormerError(f"Expected heads (head_size) that divide {channels} channels, got {heads}.")
         self.heads = heads
-        self.norm1 = group_norm(channels)
-        self.norm2 = group_norm(channels)
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
+
+    def project(self, x: Tensor, queries: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Q, K and V, each ``(n, channels, h, w)`` as ``x`` and ``queries`` are."""
+        return self.q(x if queries is None else queries), self.k(x), self.v(x)
+
+    def attend(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
+        """Z_mh, ``(n, channels, h, w)``: ``queries`` (or ``x`` itself) ask, ``x`` answers."""
+        q, k, v = self._heads(x, queries)
+        return F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(x.shape)
+
+    def maps(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
+        """The weights of Eq. 2, ``(n, heads, h*w, h*w)``; each row, of one asking place, sums to 1."""
+        q, k, _ = self._heads(x, queries)
+        return torch.softmax(q @ k.transpose(2, 3) / math.sqrt(q.shape[-1]), -1)
+
+    def _heads(self, x: Tensor, queries: Tensor | None) -> tuple[Tensor, ...]:
+        if queries is not None and queries.shape != x.shape:
+            raise RestoreFormerError(f"Expected queries of shape {tuple(x.shape)}, got {tuple(queries.shape)}.")
+        n, c, h, w = x.shape
+        return tuple(t.reshape(n, self.heads, c // self.heads, h * w).transpose(2, 3) for t in self.project(x, queries))
+
+
+class MultiHeadAttention(Attention):
+    """Attention in the released form: a residual layer with norms and an output projection.
+
+    GroupNorm on both inputs before W_q, W_k, W_v, a 1x1 projection after, and the result added to the
+    map that keys and values come from, or to that of the queries. ``norm2`` is the queries' and has no
+    part in self-attention.
+
+    Shapes: both maps and the result are ``(n, channels, h, w)``.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__(channels, heads)
+        self.norm1 = group_norm(channels)
+        self.norm2 = group_norm(channels)
         self.proj_out = nn.Conv2d(channels, channels, 1)
+        # MHCA-D of Table 4 instead of MHCA-P.
+        self.add_to_queries = False
+
+    def project(self, x: Tensor, queries: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        return super().project(self.norm1(x), None if queries is None else self.norm2(queries))
 
     def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """Attend from ``queries`` (or ``x`` itself) to ``x``."""
-        if queries is not None and queries.shape != x.shape:
-            raise RestoreFormerError(f"Expected queries of shape {tuple(x.shape)}, got {tuple(queries.shape)}.")
-        keys = self.norm1(x)
-        query = self.q(keys if queries is None else self.norm2(queries))
-        attended = F.scaled_dot_product_attention(
-            self._split(query), self._split(self.k(keys)), self._split(self.v(keys))
-        )
-        merged = attended.transpose(2, 3).reshape(x.shape)
-        return x + self.proj_out(merged)
-
-    def _split(self, x: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        return x.reshape(n, self.heads, c // self.heads, h * w).transpose(2, 3)
+        residual = queries if self.add_to_queries and queries is not None else x
+        return residual + self.proj_out(self.attend(x, queries))
 
 
 class MiddleBlocks(nn.Module):
@@ -158,4 +197,4 @@ def straight_through(values: Tensor, gradient_to: Tensor) -> Tensor:
     """``values`` going forward, the identity to ``gradient_to`` going back (end of Sec. 3.2)."""
     if torch.is_grad_enabled() and gradient_to.requires_grad:
         return gradient_to + (values - gradient_to).detach()
-    return values
+    return values.detach()

@@ -6,7 +6,6 @@ the kind of network) is thereby known on loading.
 """
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restoreformer.archs.autoencoder import VQAutoencoder
-from restoreformer.archs.hq_dictionary_arch import HQDictionary
-from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.pretrained import local_file
 
 # A count kept by the released quantizer while training; no part of the network.
 IGNORED = {"quantize.utility_counter"}
-NETWORKS: dict[str, type[VQAutoencoder]] = {"RestoreFormer": RestoreFormer, "HQDictionary": HQDictionary}
 
 
 class Checkpoint(NamedTuple):
@@ -85,14 +80,20 @@ def read_tensors(path: Path) -> Mapping[Any, Any]:
     return content
 
 
-def load_weights(net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...] = ()) -> None:
+def load_weights(
+    net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...] = (), new: tuple[str, ...] = ()
+) -> list[str]:
     """Load every tensor by name and shape; nothing is filled in or left out.
 
     Args:
         net: the network to fill.
         checkpoint: what to fill it with.
-        accept: network names that may stand in for ``net``'s own (stage 2 starts from an
-            ``HQDictionary``). Only files that store their configuration can be told apart.
+        accept: network names that may stand in for ``net``'s own (stage 2 starts from stage 1). Only
+            files that store their configuration can be told apart.
+        new: beginnings of tensor names that a stand-in may lack.
+
+    Returns:
+        The tensors that a stand-in did not have, and that stay as they were.
 
     Raises:
         RestoreFormerError: another kind of network, another configuration, or tensors that do not fit.
@@ -100,8 +101,11 @@ def load_weights(net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...]
     name = type(net).__name__
     if checkpoint.config is not None:
         _check_config(net, checkpoint, (name, *accept))
+    stand_in = (checkpoint.config or {}).get("type") in accept
     own = net.state_dict()
-    problems = [f"{k} is missing" for k in own if k not in checkpoint.tensors]
+    missing = [k for k in own if k not in checkpoint.tensors]
+    left = [k for k in missing if stand_in and k.startswith(new)]
+    problems = [f"{k} is missing" for k in missing if k not in left]
     problems += [f"{k} is not part of {name}" for k in checkpoint.tensors if k not in own]
     problems += [
         f"{k} has shape {tuple(v.shape)} instead of {tuple(own[k].shape)}"
@@ -114,7 +118,8 @@ def load_weights(net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...]
             f"Expected the weights of this {name} in {checkpoint.path}, but {'; '.join(problems[:3])}{rest}: it "
             "belongs to another network or configuration."
         )
-    net.load_state_dict(checkpoint.tensors)
+    net.load_state_dict(checkpoint.tensors, strict=not left)
+    return left
 
 
 def _check_config(net: nn.Module, checkpoint: Checkpoint, accepted: tuple[str, ...]) -> None:
@@ -157,62 +162,3 @@ def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = No
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().cpu() for k, v in net.state_dict().items()}
-
-
-def build_from_checkpoint(checkpoint: Checkpoint, expected: str = "RestoreFormer") -> VQAutoencoder:
-    """The network that a file holds, built by its stored configuration or else by its tensor shapes.
-
-    Shapes do not tell the number of heads and the resolution: released files are taken to have 8 heads
-    and 512, as their authors trained them.
-
-    Raises:
-        RestoreFormerError: the file holds another network than ``expected``.
-    """
-    config = dict(checkpoint.config) if checkpoint.config is not None else infer_config(checkpoint)
-    kind = config.pop("type", expected)
-    if kind != expected:
-        raise RestoreFormerError(f"Expected {expected} in {checkpoint.path}, got {kind}.")
-    try:
-        net = NETWORKS[expected](**config)
-    except (TypeError, ValueError) as error:
-        raise RestoreFormerError(f"Expected the configuration of {expected} in {checkpoint.path}: {error}") from error
-    load_weights(net, checkpoint)
-    return net.eval()
-
-
-def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The arguments of :class:`VQAutoencoder` as far as tensor shapes tell them.
-
-    Raises:
-        RestoreFormerError: the tensors are not those of this family of networks.
-    """
-    tensors = checkpoint.tensors
-    try:
-        ch = tensors["encoder.conv_in.weight"].shape[0]
-        n_embed, embed_dim = tensors["quantize.embedding.weight"].shape
-        levels = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.(\d+)\.", k)))
-        blocks = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.0\.block\.(\d+)\.", k)))
-        attended = {int(m[1]) for k in tensors if (m := re.match(r"decoder\.up\.(\d+)\.attn\.", k))}
-        ch_mult = [tensors[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] // ch for i in range(levels)]
-        z_channels = tensors["encoder.conv_out.weight"].shape[0]
-    except (KeyError, ValueError) as error:
-        raise RestoreFormerError(
-            f"Expected a RestoreFormer in {checkpoint.path}, but its tensors are those of another network, such as "
-            f"{next(iter(tensors))}."
-        ) from error
-    if len(attended) > 1:
-        raise RestoreFormerError(
-            f"Expected cross-attention at the lowest resolution only in {checkpoint.path}, got it at "
-            f"{len(attended)}, as RestoreFormer++ has: that network is not supported."
-        )
-    return {
-        "n_embed": n_embed,
-        "embed_dim": embed_dim,
-        "ch": ch,
-        "ch_mult": ch_mult,
-        "num_res_blocks": blocks,
-        "attn_resolutions": sorted(512 // 2**i for i in attended),
-        "resolution": 512,
-        "z_channels": z_channels,
-        "head_size": 8,
-    }

@@ -51,7 +51,7 @@ def test_the_papers_settings():
 
 @pytest.fixture
 def opt():
-    return copy.deepcopy(load(ROOT / "options" / "train_restoreformer.yml"))
+    return copy.deepcopy(load(ROOT / "options" / "train_restoreformer_released.yml"))
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,20 @@ def test_what_is_missing_is_told(opt, block, key, told):
         (("train",), "pixel_opt", 1, "train: pixel_opt is 1, where a block of options is expected"),
         (("logger",), "print_freq", "1e2", "logger: print_freq is the text '1e2', not a number: YAML wants it as 100"),
         ((), "path", None, "path is None, where a block of options is expected"),
+        ((), "network_d", None, "train: gan_opt is given, but there is no network_d for it"),
+        ((), "network_d", None, "path: pretrain_network_d is given, but there is no network_d"),
+        (("path",), "pretrain_network_g", None, "name the file of stage 1, or write none for a random dictionary"),
+        (("train",), "gan_start_iter", None, "train: gan_start_iter is None: expected a whole number of 1 or more"),
+        (("datasets", "train"), "prefetch_mode", "cpu", "prefetch_mode is cpu: expected cuda, or ~ for none"),
+        (("datasets", "train"), "num_worker_per_gpu", 0, "persistent_workers is on, but there are no workers"),
+        (
+            ("datasets", "train"),
+            "batch_size_per_gpu",
+            0,
+            "batch_size_per_gpu is 0: expected a whole",
+        ),
+        (("datasets", "train"), "skip_images", -3, "skip_images is -3: expected a whole number of 0 or more"),
+        (("network_g",), "n_embed", -5, "network_g: Trying to create tensor with negative dimension"),
     ],
 )
 def test_what_cannot_be_is_told(opt, block, key, value, told):
@@ -174,6 +188,22 @@ def test_what_cannot_be_is_told(opt, block, key, value, told):
         target = target[name]
     target[key] = value
     with pytest.raises(RestoreFormerError, match=told):
+        check_options(opt)
+
+
+def test_options_without_the_networks_that_they_serve(opt):
+    for region in ("left_eye", "right_eye", "mouth"):
+        del opt[f"network_d_{region}"]
+    with pytest.raises(RestoreFormerError) as caught:
+        check_options(opt)
+    for key in ("component_gan_opt", "component_style_opt", "optim_component"):
+        assert f"train: {key} is given, but there is no network_d_left_eye or " in str(caught.value)
+
+
+def test_a_test_needs_a_network():
+    opt = load(ROOT / "options" / "test_restoreformer.yml")
+    del opt["path"]["pretrain_network_g"]
+    with pytest.raises(RestoreFormerError, match="name the network to test, or write none for a random one"):
         check_options(opt)
 
 

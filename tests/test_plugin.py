@@ -10,8 +10,10 @@ REGISTERED = {
         "ArcFaceResNet18",
         "ComponentDiscriminator",
         "HQDictionary",
+        "HQDictionaryPaper",
         "PatchDiscriminator",
         "RestoreFormer",
+        "RestoreFormerPaper",
     ],
     "DATASET_REGISTRY": ["BlindFaceDataset"],
     "LOSS_REGISTRY": [

@@ -28,8 +28,9 @@ def adapted(path, folder, data, boxes):
         block |= {"batch_size_per_gpu": 2} if phase == "train" else {}
         if "component_path" in block:
             block["component_path"] = str(boxes)
-    for key in ("pretrain_network_g", "pretrain_network_d"):
-        opt["path"].pop(key, None)
+    for key in ("pretrain_network_g", "pretrain_network_d", "pretrain_encoder"):
+        if opt["path"].get(key):
+            opt["path"][key] = "none"
     opt["path"] |= {"models": str(folder), "training_states": str(folder)}
     for block in opt.get("train", {}).values():
         if isinstance(block, dict) and "weights" in block:

@@ -49,14 +49,25 @@ def write(path: Path, image: Image) -> None:
     Raises:
         RestoreFormerError: it cannot be written there, or not as that kind.
     """
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         written = cv2.imwrite(str(path), image)
-    except (OSError, cv2.error) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip()
-        raise RestoreFormerError(f"Expected to write {path}, could not: {reason}.") from error
+    except cv2.error as error:
+        raise RestoreFormerError(f"Expected to write {path}, could not: {str(error).strip()}.") from error
     if not written:
         raise RestoreFormerError(f"Expected to write {path}, could not: is there room, and leave to write?")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not.
+
+    Raises:
+        RestoreFormerError: it cannot be made there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RestoreFormerError(f"Expected to write into {folder}, could not: {error.strerror}.") from error
 
 
 def resize(image: Image, width: int, height: int) -> Image:

@@ -22,17 +22,21 @@ TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "pat
 TOP |= {"dist_params", "find_unused_parameters"}
 # Written into the options by BasicSR itself.
 TOP_SET_BY_BASICSR = {"dist", "rank", "world_size", "auto_resume", "is_train", "root_path"}
-PATH = {"resume_state", "ignore_resume_networks"}
+PATH = {"resume_state", "ignore_resume_networks", "pretrain_encoder"}
 PATH_SET_BY_BASICSR = {"experiments_root", "models", "training_states", "log", "visualization", "results_root"}
 LOADER = {"name", "type", "batch_size_per_gpu", "num_worker_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"}
 LOADER |= {"num_prefetch_queue", "pin_memory", "persistent_workers"}
 LOADER_SET_BY_BASICSR = {"phase", "scale"}
-VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics"}
+VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics", "tb_images"}
 LOGGER = {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"}
 OPTIMIZERS = ("Adam",)  # all that BasicSR 1.4.2 knows
 # Values that are text even where they look like numbers.
 TEXT = {"name", "type", "model_type", "suffix", "weights", "component_path", "dataroot_gt", "resume_state"}
 TEXT |= {"project", "resume_id"}
+# The least value of every count.
+LEAST = dict.fromkeys(("batch_size_per_gpu", "print_freq", "save_checkpoint_freq", "val_freq", "total_iter"), 1)
+LEAST |= dict.fromkeys(("gt_size", "num_images", "dataset_enlarge_ratio", "gan_start_iter", "identity_start_iter"), 1)
+LEAST |= dict.fromkeys(("skip_images", "num_worker_per_gpu", "validation_seed", "tb_images"), 0)
 Options = Mapping[str, Any]
 
 
@@ -71,6 +75,7 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
     yield from _unknown("the option file", opt, {*TOP, *model.NETWORKS}, TOP_SET_BY_BASICSR)
     yield from _missing("the option file", opt, ("name", "num_gpu", "datasets", "network_g", "path"))
     yield from _text_numbers("", opt)
+    yield from _whole_numbers("", opt)
     labels = [key.removeprefix("network_") for key in model.NETWORKS]
     paths = {f"{stem}{label}" for stem in ("pretrain_network_", "param_key_", "strict_load_") for label in labels}
     yield from _unknown("path", opt.get("path"), PATH | paths, PATH_SET_BY_BASICSR)
@@ -79,6 +84,8 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
     yield from _val(opt, is_train)
     if is_train:
         yield from _training(opt, model)
+    elif not (opt.get("path") or {}).get("pretrain_network_g"):
+        yield "path: pretrain_network_g is missing: name the network to test, or write none for a random one"
 
 
 def _registered_types(opt: Options, model: Any) -> Iterator[str]:
@@ -88,8 +95,9 @@ def _registered_types(opt: Options, model: Any) -> Iterator[str]:
         if opt.get(key) is not None:
             yield from _type_problem(key, opt[key], ARCH_REGISTRY)
     generator = _registered(ARCH_REGISTRY, opt.get("network_g"))
-    if generator is not None and not issubclass(generator, model.GENERATOR):
-        yield f"network_g: type is {generator.__name__}: {model.__name__} trains {model.GENERATOR.__name__}"
+    if generator is not None and not issubclass(generator, model.GENERATORS):
+        names = " or ".join(g.__name__ for g in model.GENERATORS)
+        yield f"network_g: type is {generator.__name__}: {model.__name__} trains {names}"
     for phase, block in _items(opt.get("datasets")):
         if phase.split("_")[0] not in ("train", "val", "test"):
             yield f"datasets: {phase} is not a phase{_nearest(phase, ('train', 'val', 'test'))}"
@@ -167,6 +175,11 @@ def _dataset(where: str, block: Any) -> Iterator[str]:
         return
     yield from _unknown(where, block, {*LOADER, *kind.OPTIONS}, LOADER_SET_BY_BASICSR)
     yield from _missing(where, block, ("name", "dataroot_gt"))
+    if block.get("prefetch_mode") not in (None, "cuda"):
+        # BasicSR's other mode, cpu, hangs for good when an image cannot be read.
+        yield f"{where}: prefetch_mode is {block['prefetch_mode']}: expected cuda, or ~ for none"
+    if block.get("persistent_workers") and not block.get("num_worker_per_gpu"):
+        yield f"{where}: persistent_workers is on, but there are no workers: num_worker_per_gpu"
     for key, allowed in kind.NESTED_OPTIONS.items():
         if block.get(key) is not None:
             yield from _unknown(f"{where}: {key}", block[key], allowed)
@@ -183,7 +196,7 @@ def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[st
     try:
         with torch.device("meta"):
             net = kind(**{k: v for k, v in block.items() if k != "type"})
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         yield f"{where}: {error}"
         return
     multiple = getattr(net, "size_multiple", 1)
@@ -221,11 +234,23 @@ def _against_signature(
     where: str, block: Options, kind: Callable[..., Any], given: Iterable[str] = (), also: Iterable[str] = ()
 ) -> Iterator[str]:
     """Keys that ``kind`` does not take, and arguments that it wants; ``given`` are passed by others."""
-    parameters = inspect.signature(kind).parameters.values()
-    # **kwargs would swallow anything.
-    named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given}
+    named = {name: p for name, p in _parameters(kind).items() if name not in given}
     yield from _unknown(where, block, {"type", *named, *also})
     yield from _missing(where, block, [name for name, p in named.items() if p.default is p.empty])
+
+
+def _parameters(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The named arguments of a function or a class; of ours, those too that **kwargs hand on to the base."""
+    functions: list[Callable[..., Any]] = [kind]
+    if isinstance(kind, type) and _is_ours(kind):
+        functions = [vars(c)["__init__"] for c in kind.__mro__ if "__init__" in vars(c)]
+    named: dict[str, inspect.Parameter] = {}
+    for function in functions:
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+        named = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} | named
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return named
 
 
 def _unknown(where: str, block: Any, allowed: Iterable[str], set_by_basicsr: Iterable[str] = ()) -> Iterator[str]:
@@ -266,6 +291,18 @@ def _text_numbers(where: str, value: Any) -> Iterator[str]:
         if math.isfinite(number):
             written = f"{number:.0f}" if number.is_integer() else f"{number:.1e}"
             yield f"{where} is the text '{value}', not a number: YAML wants it as {written}"
+
+
+def _whole_numbers(where: str, block: Options) -> Iterator[str]:
+    """Counts that are no whole numbers, or too small."""
+    for key, value in block.items():
+        if isinstance(value, Mapping):
+            yield from _whole_numbers(f"{where}{key}: ", value)
+        # ~ stands for the default, but these are asked for as they are.
+        elif key not in LEAST or (value is None and not key.endswith("_start_iter")):
+            continue
+        elif not isinstance(value, int) or isinstance(value, bool) or value < LEAST[key]:
+            yield f"{where}{key} is {value!r}: expected a whole number of {LEAST[key]} or more"
 
 
 def install_check(*modules: ModuleType) -> None:

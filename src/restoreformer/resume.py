@@ -21,8 +21,8 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         Epoch, iteration, optimizers and schedulers, or None for a fresh start.
 
     Raises:
-        RestoreFormerError: the file named by ``resume_state`` does not exist, or is cut short: remove it and resume
-            from the one before.
+        RestoreFormerError: the file named by ``resume_state`` does not exist, is no training state, or is
+            cut short: remove it and resume from the one before.
     """
     path = opt["path"].get("resume_state")
     if opt["auto_resume"]:
@@ -34,5 +34,10 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         raise RestoreFormerError(f"Expected a training state at {path} (path: resume_state), found none.")
     opt["path"]["resume_state"] = path
     state = dict(read_tensors(Path(path)))
+    if missing := {"epoch", "iter", "optimizers", "schedulers"} - state.keys():
+        raise RestoreFormerError(
+            f"Expected a training state at {path} (path: resume_state), it has no {', '.join(sorted(missing))}: name a "
+            "file of training_states."
+        )
     check_resume(opt, state["iter"])
     return state

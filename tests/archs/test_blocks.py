@@ -69,4 +69,6 @@ def test_straight_through():
     (out * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert latents.grad.tolist() == [1.0, 2.0, 3.0]
     with torch.no_grad():
-        assert straight_through(values, latents) is values
+        assert torch.equal(straight_through(values, latents), values)
+    entries = torch.randn(3, requires_grad=True)
+    assert not straight_through(entries, torch.randn(3)).requires_grad, "a fixed encoder passes nothing to the entries"

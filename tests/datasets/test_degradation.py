@@ -67,7 +67,7 @@ def test_values_are_drawn_from_the_whole_range(face):
 
 @pytest.mark.parametrize(
     "key, value",
-    [("blur_sigma", (3, 1)), ("downsample", (0.5, 1)), ("noise", 5), ("jpeg", (60, 101)), ("jpeg", ("60", "100"))],
+    [("blur_sigma", (3, 1)), ("downsample", (0.05, 1)), ("noise", 5), ("jpeg", (60, 101)), ("jpeg", ("60", "100"))],
 )
 def test_ranges_without_sense(key, value):
     with pytest.raises(RestoreFormerError, match=f"degradation: {key} to be two ascending numbers"):
@@ -77,3 +77,28 @@ def test_ranges_without_sense(key, value):
 def test_kernel_must_be_odd():
     with pytest.raises(RestoreFormerError, match="blur_kernel_size to be odd"):
         Degradation(blur_kernel_size=40)
+
+
+def test_released_kernels(face):
+    """Kernels of one of two sizes, every second one with two sigmas and a direction."""
+    degrade = Degradation(**{**NONE, "blur_sigma": (4, 4)}, blur_kernel_size=[39, 41], anisotropic=1.0)
+    # With one sigma across and along, a turned kernel is the round one.
+    round_one = Degradation(**{**NONE, "blur_sigma": (4, 4)}, blur_kernel_size=41)
+    a, b = (d(face, np.random.default_rng(0)).astype(float) for d in (degrade, round_one))
+    assert np.abs(a - b).max() <= 3
+    drawn = Degradation(**{**NONE, "blur_sigma": (0.1, 10)}, blur_kernel_size=[39, 41], anisotropic=0.5)
+    point = np.zeros((101, 101, 3), np.float32)
+    point[50, 50] = 1
+    ratios = []
+    for seed in range(200):
+        spot = drawn._blur(point, 2.0, np.random.default_rng(seed))[:, :, 0].clip(0)
+        assert spot.sum() == pytest.approx(1, abs=1e-3)
+        y, x = np.mgrid[-50:51, -50:51]
+        spread = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=spot.ravel())
+        low, high = np.linalg.eigvalsh(spread)
+        ratios.append(np.sqrt(high / low))
+    # Near half are round.
+    assert 70 < sum(r < 1.01 for r in ratios) < 130 and max(ratios) > 3
+    for wrong in ({"blur_kernel_size": [39, 40]}, {"blur_kernel_size": []}, {"anisotropic": 1.5}):
+        with pytest.raises(RestoreFormerError, match="Expected degradation"):
+            Degradation(**wrong)

@@ -64,3 +64,14 @@ def test_two_datasets_and_their_workers_share_an_lmdb(faces_lmdb):
     for method in ("fork", "spawn"):
         with multiprocessing.get_context(method).Pool(1) as pool:
             assert (pool.apply(first.read, ("00000",)) == image).all()
+
+
+@pytest.mark.parametrize("content", [b"no LMDB at all" * 1000, None])
+def test_a_damaged_lmdb(content, tmp_path, faces_folder):
+    path = tmp_path / "faces.lmdb"
+    pack(faces_folder, path, 64)
+    (path / "data.mdb").unlink()
+    if content is not None:
+        (path / "data.mdb").write_bytes(content)
+    with pytest.raises(RestoreFormerError, match=r"Expected an LMDB at .*faces\.lmdb, could not open it .*pack"):
+        ImageSource(path)

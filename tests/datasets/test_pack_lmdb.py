@@ -67,3 +67,11 @@ def test_nothing_is_overwritten_or_half_made(tmp_path, faces_folder):
     with pytest.raises(RestoreFormerError, match="none would do"):
         pack(faces_folder, tmp_path / "y.lmdb", 128)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.lmdb"]
+
+
+def test_sizes_and_outputs_that_cannot_be(faces_folder, tmp_path):
+    with pytest.raises(RestoreFormerError, match="Expected a size of at least 1 pixel, got 0"):
+        pack(faces_folder, tmp_path / "x.lmdb", 0)
+    (tmp_path / "file").touch()
+    with pytest.raises(RestoreFormerError, match="Expected to write into .*file, could not"):
+        pack(faces_folder, tmp_path / "file" / "x.lmdb", 64)

@@ -36,6 +36,14 @@ def test_value_and_gradient(weights):
     assert not any(p.requires_grad for p in loss.parameters())
 
 
+def test_the_released_form(weights):
+    """L1, times 3 (released code)."""
+    loss = ArcFaceIdentityLoss(3.0, criterion="l1", weights=weights)
+    a, b = (torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2))
+    expected = 3 * (loss.net(grey_face(a)) - loss.net(grey_face(b))).abs().mean()
+    torch.testing.assert_close(loss(a, b), expected)
+
+
 def test_random_weights_are_told(caplog, monkeypatch):
     monkeypatch.setattr(get_root_logger(), "propagate", True)
     with caplog.at_level("WARNING", logger="basicsr"):

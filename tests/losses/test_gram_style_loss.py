@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from restoreformer.errors import RestoreFormerError
 from restoreformer.losses.gram_style_loss import GramStyleLoss, gram
 
 
@@ -36,3 +37,16 @@ def test_gradient_reaches_the_result_only():
     assert a.grad.abs().sum() > 0 and b.grad is None
     x = a.detach().double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: GramStyleLoss(1.0)([x], [b.double()]), x)
+
+
+def test_the_released_form():
+    """L1 of Gram matrices, half for the first feature map (released code)."""
+    a, b = torch.randn(2, 1, 3, 4, 4)
+    c, d = torch.randn(2, 1, 5, 2, 2)
+    expected = 2000 * (0.5 * (gram(a) - gram(b)).abs().mean() + (gram(c) - gram(d)).abs().mean())
+    loss = GramStyleLoss(2000.0, criterion="l1", layer_weights=[0.5, 1.0])
+    torch.testing.assert_close(loss([a, c], [b, d]), expected)
+    with pytest.raises(RestoreFormerError, match="Expected layer_weights for 1 feature maps, got 2"):
+        loss([a], [b])
+    with pytest.raises(RestoreFormerError, match="Expected criterion l1 or l2, got l3"):
+        GramStyleLoss(criterion="l3")

@@ -46,6 +46,7 @@ def stage1(tmp_path: Path, small_net: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def stage2(tmp_path: Path, small_net: dict[str, Any]) -> dict[str, Any]:
     opt = base(tmp_path, "RestoreFormerModel", "RestoreFormer", small_net)
+    opt["path"]["pretrain_network_g"] = "none"
     opt |= {f"network_d_{r}": {"type": "ComponentDiscriminator"} for r in ("left_eye", "right_eye", "mouth")}
     opt["train"] |= {
         "optim_component": {"type": "Adam", "lr": 1e-3},

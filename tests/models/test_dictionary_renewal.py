@@ -34,6 +34,17 @@ def test_unused_entries_are_redrawn_and_forgotten_by_adam(embedding):
     assert renewal.counts.sum() == 0
 
 
+def test_a_training_resumed_within_an_interval_redraws_only_after_a_whole_one(embedding):
+    before = embedding.weight.detach().clone()
+    renewal = DictionaryRenewal(embedding, interval=4)
+    optimizer, latents = adam_after_a_step(nn.Embedding(1, 1)), torch.full((1, 2, 1, 1), 7.0)
+    for iteration in (3, 4, 5, 6, 7):
+        renewal.after_step(iteration, latents, torch.tensor([[[0]]]), optimizer)
+        assert torch.equal(embedding.weight, before)
+    renewal.after_step(8, latents, torch.tensor([[[0]]]), optimizer)
+    assert torch.equal(embedding.weight[0], before[0]) and (embedding.weight[1:] == 7).all()
+
+
 def test_never_and_no_longer(embedding):
     before = embedding.weight.detach().clone()
     optimizer = adam_after_a_step(nn.Embedding(1, 1))

@@ -1,4 +1,12 @@
-"""Both stages under DDP. One process with gloo is enough to see whether DDP waits for a gradient in vain."""
+"""Both stages under DDP.
+
+One process with gloo is enough to see whether DDP waits for a gradient in vain; two, whether they agree.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,3 +37,41 @@ def test_iterations_follow_each_other(stage, request, batch, process_group):
         model.optimize_parameters(i)
     log = model.get_current_log()
     assert log["entries_in_use"] >= 1 and all(torch.isfinite(torch.tensor(v)) for v in log.values())
+
+
+# One of two processes, with its own features, choices and chance: entries 0 and 1, or 4 and 5, are in use.
+RENEW = """
+import sys, torch
+import restoreformer
+from torch import distributed
+from restoreformer.models.dictionary_renewal import DictionaryRenewal
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+torch.manual_seed(rank)
+embedding, average = torch.nn.Embedding(8, 2), torch.nn.Embedding(8, 2)
+for net in (embedding, average):
+    distributed.broadcast(net.weight.data, 0)
+renewal = DictionaryRenewal(embedding, average, start="encoder", interval=1)
+renewal.begin(torch.randn(1, 2, 4, 4))
+start = embedding.weight.detach().clone()
+indices = torch.tensor([[[4 * rank, 4 * rank + 1]]])
+renewal.after_step(1, torch.randn(1, 2, 4, 4), indices, torch.optim.Adam(embedding.parameters()))
+drawn = {"start": start, "end": embedding.weight.detach(), "average": average.weight.detach()}
+torch.save(drawn, f"{folder}/{rank}.pth")
+distributed.destroy_process_group()
+"""
+
+
+def test_all_processes_draw_the_same_entries(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", RENEW]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    running = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
+    assert [process.wait(120) for process in running] == [0, 0]
+    one, two = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
+    for key in one:
+        assert torch.equal(one[key], two[key]), key
+    chosen = [0, 1, 4, 5]
+    kept = (one["end"] == one["start"]).all(1)
+    assert kept.nonzero().flatten().tolist() == chosen
+    assert torch.equal(one["average"][~kept], one["end"][~kept])

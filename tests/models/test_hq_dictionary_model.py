@@ -1,6 +1,9 @@
+import copy
+
 import pytest
 import torch
 from basicsr.models import build_model
+from torchvision.models import vgg19
 
 from restoreformer.errors import RestoreFormerError
 
@@ -30,7 +33,7 @@ def test_the_generators_step_is_the_sum_of_the_terms_and_one_pass(stage1, batch)
     calls = []
     model.net_g.register_forward_hook(lambda *_: calls.append(1))
     model.feed_data(batch)
-    expected = model.generator_losses(model.net_g(model.lq, with_latents=True), adversarial=True)
+    expected = model.generator_losses(model.net_g(model.lq, with_latents=True), current_iter=1)
     sum(expected.values()).backward()
     gradient = model.net_g.decoder.conv_out.weight.grad.clone()
     calls.clear()
@@ -85,7 +88,7 @@ def test_a_discriminator_without_a_loss(stage1):
 
 
 def test_without_a_discriminator(stage1, batch):
-    del stage1["network_d"]
+    del stage1["network_d"], stage1["train"]["gan_opt"], stage1["train"]["optim_d"]
     assert step(build_model(stage1), batch).keys() == {
         "l_pix",
         "l_dict",
@@ -115,3 +118,96 @@ def test_visuals_are_in_zero_to_one(stage1, batch):
     visuals = model.get_current_visuals()
     torch.testing.assert_close(visuals["gt"], batch["gt"] / 2 + 0.5)
     torch.testing.assert_close(visuals["result"], model.output / 2 + 0.5)
+
+
+def test_adaptive_adversarial_weight(stage1, batch):
+    """Released: 0.8 times the ratio of gradients that reconstruction and -mean(logits) leave at the last layer."""
+    stage1["train"] |= {"gan_opt": {"type": "GANLoss", "gan_type": "hinge", "loss_weight": 0.8}}
+    model = build_model({**stage1, "train": {**stage1["train"], "adaptive_gan_weight": True}})
+    model.feed_data(batch)
+    out = model.net_g(model.lq, with_latents=True)
+    losses = model.generator_losses(out, 1)
+    last = model.net_g.decoder.conv_out.weight
+    g = -model.adversaries["network_d"].net(out.image).mean()
+    norms = [torch.autograd.grad(v, last, retain_graph=True)[0].norm() for v in (losses["l_pix"], g)]
+    # Batch norm of the discriminator has moved on by a pass, not its use of this batch.
+    torch.testing.assert_close(losses["l_g_gan"], 0.8 * g * norms[0] / (norms[1] + 1e-4), rtol=1e-4, atol=1e-6)
+
+
+def test_perceptual_losses_may_give_a_style(stage1, batch):
+    """As BasicSR's own does: a pair, of which either may be missing."""
+    model = build_model(stage1)
+    model.image_losses["l_percep"] = lambda a, b: ((a - b).square().mean(), (a - b).abs().mean())
+    log = step(model, batch)
+    assert log.keys() >= {"l_pix", "l_percep", "l_style"} and log["l_style"] == pytest.approx(log["l_pix"])
+    model.image_losses["l_percep"] = lambda a, b: ((a - b).square().mean(), None)
+    assert "l_style" not in step(model, batch)
+
+
+def test_attention_learns_at_its_own_rate(stage1, batch):
+    stage1["train"]["attention_lr_factor"] = 10.0
+    model = build_model(stage1)
+    slow, fast = model.optimizer_g.param_groups
+    assert fast["lr"] == pytest.approx(10 * slow["lr"]) == pytest.approx(0.01)
+    named = dict(model.net_g.named_parameters())
+    expected = {n for n, p in named.items() if n.startswith("decoder.") and ".attn" in n and p.requires_grad}
+    ids = {id(p) for p in fast["params"]}
+    assert expected == {n for n, p in named.items() if id(p) in ids} and expected
+    assert len(slow["params"]) + len(fast["params"]) == sum(p.requires_grad for p in named.values())
+
+
+PAPER = {"n_embed": 32, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 64}
+
+
+def test_the_papers_network(stage1, batch):
+    stage1["network_g"] = {"type": "HQDictionaryPaper", "embed_dim": 64, **PAPER}
+    model = build_model(stage1)
+    before = model.dictionary.weight.detach().clone()
+    assert step(model, batch).keys() >= {"l_pix", "l_dict", "l_commit", "l_g_gan", "l_d"}
+    assert not torch.equal(model.dictionary.weight, before)
+
+
+def test_a_recognition_oriented_dictionary(stage1, batch, tmp_path):
+    """Sec. 4.4: the encoder comes from VGG-19's file and stays as it is; it is in the file that stage 1 writes."""
+    stage1["network_g"] = {"type": "HQDictionaryPaper", "embed_dim": 128, "encoder": "vgg19", **PAPER}
+    with pytest.raises(RestoreFormerError, match="pretrain_encoder is missing"):
+        build_model(copy.deepcopy(stage1))
+    weights = vgg19(weights=None).state_dict()
+    torch.save(weights, tmp_path / "vgg19.pth")
+    stage1["path"]["pretrain_encoder"] = str(tmp_path / "vgg19.pth")
+    again = copy.deepcopy(stage1)
+    stage1["train"]["ema_decay"] = 0.9
+    model = build_model(stage1)
+    step(model, batch)
+    for net in (model.net_g, model.net_g_ema):
+        torch.testing.assert_close(net.encoder.features[5].weight, weights["features.5.weight"])
+    model.save(0, 1)
+    # Resuming asks for no VGG-19 any more.
+    again["path"] |= {"pretrain_encoder": "/nowhere", "pretrain_network_g": f"{again['path']['models']}/net_g_1.pth"}
+    resumed = build_model(again)
+    assert torch.equal(resumed.net_g.encoder.features[5].weight, weights["features.5.weight"])
+
+
+class Board:
+    def __init__(self):
+        self.images = {}
+
+    def add_images(self, tag, images, iteration):
+        self.images[tag] = (images, iteration)
+
+    def add_scalar(self, *_):
+        pass
+
+
+def test_validation_shows_input_result_and_truth(stage1, batch):
+    stage1["val"] = {"save_img": False, "tb_images": 2}
+    model = build_model(stage1)
+    faces = [{k: v[i % 2] for k, v in batch.items()} for i in range(3)]
+    dataset = torch.utils.data.Subset(faces, range(3))
+    dataset.opt = {"name": "faces"}
+    board = Board()
+    model.validation(torch.utils.data.DataLoader(dataset), 7, board)
+    images, iteration = board.images["images/faces"]
+    assert iteration == 7 and images.shape == (2, 3, 32, 96) and images.min() >= 0 and images.max() <= 1
+    torch.testing.assert_close(images[0, :, :, 64:], batch["gt"][0] / 2 + 0.5)
+    model.validation(torch.utils.data.DataLoader(dataset), 8, None)

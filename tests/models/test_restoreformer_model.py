@@ -3,7 +3,8 @@ import torch
 from basicsr.models import build_model
 
 from restoreformer.archs.checkpoint import save_checkpoint
-from restoreformer.archs.hq_dictionary_arch import HQDictionary
+from restoreformer.archs.fusion import FUSIONS
+from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPaper
 from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
 from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
@@ -95,6 +96,8 @@ def test_component_discriminators_need_boxes_and_each_other(stage2, batch):
 def test_without_components(stage2, batch):
     for r in REGIONS:
         del stage2[f"network_d_{r}"]
+    for option in ("component_gan_opt", "component_style_opt", "optim_component"):
+        del stage2["train"][option]
     assert step(build_model(stage2), batch).keys() == WHOLE_FACE
 
 
@@ -125,3 +128,53 @@ def test_resuming_continues_as_if_never_stopped(stage2, batch):
     resumed.resume_training(state)
     log = step(resumed, batch, 2)
     assert log == pytest.approx(expected, rel=1e-4)
+
+
+def test_identity_may_wait(stage2, batch):
+    stage2["train"]["identity_start_iter"] = 3
+    model = build_model(stage2)
+    assert "l_identity" not in step(model, batch, 2) and "l_identity" in step(model, batch, 3)
+
+
+def test_eq_13_is_the_sum_of_the_terms(stage2, batch):
+    """And of nothing else: the gradient of their sum is the one that the step takes."""
+    model = build_model(stage2)
+    model.feed_data(batch)
+    terms = model.generator_losses(model.net_g(model.lq, with_latents=True), 1)
+    assert len(terms) == 4 + 2 * len(REGIONS)
+    sum(terms.values()).backward()
+    expected = model.net_g.encoder.conv_in.weight.grad.clone()
+    model.optimizer_g.step = lambda: None
+    model.optimize_parameters(1)
+    torch.testing.assert_close(model.net_g.encoder.conv_in.weight.grad, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_each_side_of_the_component_game_learns_alone(stage2, batch):
+    """The generator's step leaves the discriminators without gradient, theirs leaves the generator's as it was."""
+    model = build_model(stage2)
+    for name, adversary in model.adversaries.items():
+        adversary.learn = lambda real, fake: {}
+        adversary.net.zero_grad(set_to_none=True)
+        assert name
+    step(model, batch)
+    assert all(p.grad is None for a in model.adversaries.values() for p in a.net.parameters())
+    model = build_model(stage2)
+    step(model, batch)
+    gradient = model.net_g.decoder.conv_out.weight.grad.clone()
+    for network, adversary in model.adversaries.items():
+        adversary.learn(*model.discriminator_inputs(network))
+    assert torch.equal(model.net_g.decoder.conv_out.weight.grad, gradient)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_papers_network_with_every_fusion(fusion, stage2, batch, tmp_path):
+    sizes = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 64}
+    one = HQDictionaryPaper(**sizes)
+    save_checkpoint(tmp_path / "one.pth", one)
+    stage2["network_g"] = {"type": "RestoreFormerPaper", "fusion": fusion, "heads": 4, **sizes}
+    stage2["path"]["pretrain_network_g"] = str(tmp_path / "one.pth")
+    model = build_model(stage2)
+    assert torch.equal(model.net_g.decoder.conv_in.weight, one.decoder.conv_in.weight)
+    assert step(model, batch).keys() >= {"l_pix", "l_prior", "l_g_gan_mouth"}
+    assert torch.equal(model.dictionary.weight, one.quantize.embedding.weight), "the dictionary is frozen"
+    assert not torch.equal(model.net_g.encoder.conv_in.weight, one.encoder.conv_in.weight)
