@@ -107,6 +107,10 @@ class Attention(nn.Module):
         """Q, K and V, each ``(n, channels, h, w)`` as ``x`` and ``queries`` are."""
         return self.q(x if queries is None else queries), self.k(x), self.v(x)
 
+    def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
+        """Z_mh by itself; layers made of it may add to it."""
+        return self.attend(x, queries)
+
     def attend(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """Z_mh, ``(n, channels, h, w)``: ``queries`` (or ``x`` itself) ask, ``x`` answers."""
         q, k, v = self._heads(x, queries)

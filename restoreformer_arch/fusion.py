@@ -34,7 +34,7 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, queries: Tensor, residual: Tensor) -> Tensor:
         """``queries`` ask ``x``; all ``(n, channels, h, w)``."""
-        return self.ffn(self.norm(self.attention.attend(x, queries) + residual))
+        return self.ffn(self.norm(self.attention(x, queries) + residual))
 
 
 class SpatialFeatureTransform(nn.Module):
