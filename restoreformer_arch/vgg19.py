@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from restoreformer.errors import RestoreFormerError
 
@@ -27,8 +27,11 @@ class ImageNetNormalize(nn.Module):
 
 
 def vgg19_features(depth: int) -> nn.Sequential:
-    """The first ``depth`` layers of torchvision's VGG-19, under its tensor names, without weights."""
-    return vgg19(weights=None).features[:depth]
+    """The first ``depth`` layers of torchvision's VGG-19, under its tensor names, with random weights.
+
+    ``vgg19()`` would make, and fill with chance, 124 million weights of a classifier besides.
+    """
+    return make_layers(cfgs["E"])[:depth]
 
 
 class VGG19Encoder(nn.Module):
