@@ -134,3 +134,13 @@ def test_errors():
         Fusion("mhca", CHANNELS, HEADS)
     with pytest.raises(RestoreFormerError, match="Expected heads"):
         Fusion("mhca-p", CHANNELS, 3)
+
+
+def test_parameters_by_hand():
+    """Of Sec. 3.1's two MHCA at 256 channels: q, k, v; LN; two 3x3 convolutions."""
+    attention, norm, ffn = 3 * (256 * 256 + 256), 2 * 256, 2 * (9 * 256 * 256 + 256)
+    for kind in ("mhca-p", "mhca-d", "mhsa-prior", "mhsa-degraded"):
+        assert sum(p.numel() for p in Fusion(kind, 256, 8).parameters()) == 2 * (attention + norm + ffn) == 2_756_096
+    # Scale and shift, each of two 3x3 convolutions.
+    assert sum(p.numel() for p in Fusion("sft", 256, 8).parameters()) == 2 * 2 * ffn == 4_720_640
+    assert not list(Fusion("none", 256, 8).parameters())
