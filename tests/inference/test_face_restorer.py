@@ -5,7 +5,7 @@ import torch
 
 from restoreformer.archs.checkpoint import save_checkpoint
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
-from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerPaper
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_tensor
 from restoreformer.inference.face_restorer import FaceRestorer
@@ -39,6 +39,14 @@ def test_the_network_sees_rgb_and_its_answer_is_kept(restorer, face):
     with torch.no_grad():
         expected = restorer.net(to_tensor(aligned)[None])[0].clamp(-1, 1)
     torch.testing.assert_close(to_tensor(restored), expected, atol=1 / 127.5, rtol=0)
+
+
+def test_the_papers_network_too(tmp_path, face):
+    sizes = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 32}
+    save_checkpoint(tmp_path / "paper.pth", RestoreFormerPaper(heads=4, **sizes))
+    restorer = FaceRestorer(tmp_path / "paper.pth", None, "cpu")
+    assert isinstance(restorer.net, RestoreFormerPaper) and not restorer.net.training
+    assert restorer.restore_aligned([face])[0].shape == (32, 32, 3)
 
 
 def test_aligned_faces_of_any_size(restorer, face):
