@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
+
 import cv2
 import numpy as np
 import torch

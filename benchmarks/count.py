@@ -5,6 +5,7 @@ python benchmarks/count.py
 An operation is an addition or a multiplication; convolutions, matrix products and attention are counted, by torch.
 """
 
+import argparse
 from collections.abc import Iterator
 
 import torch
@@ -41,6 +42,7 @@ def operations(net: nn.Module) -> int:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print("| network | parameters | of them fusion or decoder attention | GFLOPs |\n| --- | --- | --- | --- |")
     for name, net in networks():
         sizes = {n: p.numel() for n, p in net.named_parameters()}

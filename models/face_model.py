@@ -20,6 +20,9 @@ from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use
 from restoreformer.models.adaptive_weight import adaptive_weight
 from restoreformer.models.adversary import Adversary, optimizer_arguments
 
+# In place of a path: start from random weights, said in words.
+NO_FILE = "none"
+
 
 class FaceModel(SRModel):
     """BasicSR's ``SRModel`` with a dictionary and discriminators; the base of both stages.
@@ -36,6 +39,8 @@ class FaceModel(SRModel):
     LATENT_LOSSES: ClassVar[dict[str, str]] = {}
     # Networks by option key; all but network_g are discriminators.
     NETWORKS: ClassVar[tuple[str, ...]] = ("network_g", "network_d")
+    # What the path block may hold besides the networks' files.
+    PATH_OPTIONS: ClassVar[tuple[str, ...]] = ()
     # What the train block may hold, by the kind of thing it is (restoreformer.options checks it).
     TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
         "ema_decay": "value",
@@ -54,6 +59,8 @@ class FaceModel(SRModel):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.shown: list[Tensor] = []
+        # Whether a network has tensors that its file did not.
+        self.begins_anew = False
         if not opt["is_train"]:
             # What inference takes too; files without a moving average give their only weights.
             opt["path"].setdefault("param_key_g", "params_ema")
@@ -77,6 +84,8 @@ class FaceModel(SRModel):
         for option, keys in served.items():
             if train.get(option) is not None and not set(keys) & set(present):
                 yield f"train: {option} is given, but there is no {' or '.join(keys)} for it"
+        if train.get("adaptive_gan_weight") and "network_d" not in present:
+            yield "train: adaptive_gan_weight is given, but there is no network_d"
         if train.get("pixel_opt") is None and train.get("perceptual_opt") is None:
             yield "train: pixel_opt and perceptual_opt are missing: one of them at least is needed"
 
@@ -89,7 +98,8 @@ class FaceModel(SRModel):
         self.load_fixed_parts()
         self.adversaries = self._build_adversaries()
         super().init_training_settings()
-        if self.ema_decay > 0 and self.opt["path"].get("pretrain_network_g") == "none":
+        if self.ema_decay > 0 and self.begins_anew:
+            # What is random is so in the average too, but by another draw.
             self.model_ema(0)
         self.image_losses = {"l_pix": self.cri_pix, "l_percep": self.cri_perceptual}
         self.image_losses |= {name: self._build_loss(key) for key, name in self.IMAGE_LOSSES.items()}
@@ -101,6 +111,11 @@ class FaceModel(SRModel):
 
     def load_fixed_parts(self) -> None:
         """Weights of parts of ``network_g`` that never learn, before anything is copied from it."""
+
+    @property
+    def starts_from_file(self) -> bool:
+        """Whether ``network_g`` was there before this training, or before it resumed."""
+        return self.opt["path"].get("pretrain_network_g") not in (None, NO_FILE)
 
     @property
     def dictionary(self) -> nn.Embedding:
@@ -161,6 +176,10 @@ class FaceModel(SRModel):
         for name, parameter in net.named_parameters():
             if parameter.requires_grad:
                 rates.setdefault(lr * factor if net.is_attention(name) else lr, []).append(parameter)
+        if factor != 1 and len(rates) == 1:
+            raise RestoreFormerError(
+                f"Expected attention_lr_factor for a network with attention, {type(net).__name__} has none to learn."
+            )
         return [{"params": parameters, "lr": rate} for rate, parameters in rates.items()]
 
     def optimize_parameters(self, current_iter: int) -> None:
@@ -198,7 +217,7 @@ class FaceModel(SRModel):
 
     def _adversarial_loss(self, adversary: Adversary, image: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
         loss = adversary.generator_loss(adversary.net(image))
-        if not self.adaptive_gan_weight:
+        if not self.adaptive_gan_weight or not adversary.weight:
             return loss
         reconstruction = torch.stack([losses[name] for name in ("l_pix", "l_percep") if name in losses]).sum()
         last_layer = self.get_bare_model(self.net_g).decoder.conv_out.weight
@@ -243,7 +262,8 @@ class FaceModel(SRModel):
 
         With ``strict_load_*: false`` BasicSR's own loading, which logs what differs.
         """
-        if load_path == "none":
+        if load_path == NO_FILE:
+            self.begins_anew = True
             get_root_logger().warning(f"{type(self.get_bare_model(net)).__name__} is RANDOM at first (path: none).")
             return
         if not strict:
@@ -252,6 +272,7 @@ class FaceModel(SRModel):
         net = self.get_bare_model(net)
         stage_1, new = (net.STAGE_1, net.NEW_TENSORS) if isinstance(net, VQAutoencoder) else (None, ())
         left = load_weights(net, read_checkpoint(load_path, param_key), (stage_1,) if stage_1 else (), new)
+        self.begins_anew |= bool(left)
         begin = f" {len(left)} tensors, such as {left[0]}, it does not have: they start anew." if left else ""
         get_root_logger().info(f"Loaded {type(net).__name__} from {load_path}.{begin}")
 

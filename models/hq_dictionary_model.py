@@ -12,7 +12,7 @@ from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPap
 from restoreformer.archs.vgg19 import VGG19Encoder
 from restoreformer.losses.frozen import load_frozen
 from restoreformer.models.dictionary_renewal import DictionaryRenewal
-from restoreformer.models.face_model import FaceModel
+from restoreformer.models.face_model import NO_FILE, FaceModel
 
 
 @MODEL_REGISTRY.register()
@@ -29,6 +29,7 @@ class HQDictionaryModel(FaceModel):
 
     GENERATORS = (HQDictionary, HQDictionaryPaper)
     LATENT_LOSSES: ClassVar[dict[str, str]] = {"dictionary_opt": "l_dict", "commitment_opt": "l_commit"}
+    PATH_OPTIONS = ("pretrain_encoder",)
     TRAIN_OPTIONS: ClassVar[dict[str, str]] = {
         **FaceModel.TRAIN_OPTIONS,
         "dictionary_opt": "loss",
@@ -41,12 +42,15 @@ class HQDictionaryModel(FaceModel):
         yield from super().option_problems(opt)
         fixed = opt.get("network_g", {}).get("encoder", "learned") != "learned"
         path = opt.get("path") or {}
-        if fixed and not (path.get("pretrain_network_g") or path.get("resume_state") or path.get("pretrain_encoder")):
+        there = path.get("pretrain_network_g") not in (None, NO_FILE) or path.get("resume_state")
+        if path.get("pretrain_encoder") and not fixed:
+            yield "path: pretrain_encoder is given, but network_g has no fixed encoder"
+        if fixed and not there and not path.get("pretrain_encoder"):
             yield "path: pretrain_encoder is missing, which a fixed encoder needs: vgg19-dcbb9e9d.pth, or none"
 
     def load_fixed_parts(self) -> None:
         encoder = self.get_bare_model(self.net_g).encoder
-        if isinstance(encoder, VGG19Encoder) and not self.opt["path"].get("pretrain_network_g"):
+        if isinstance(encoder, VGG19Encoder) and not self.starts_from_file:
             load_frozen(encoder, self.opt["path"].get("pretrain_encoder"), "encoder")
 
     def init_training_settings(self) -> None:
@@ -55,7 +59,7 @@ class HQDictionaryModel(FaceModel):
         self.renewal = DictionaryRenewal(self.dictionary, average, **(self.opt["train"].get("renewal_opt") or {}))
 
     def optimize_parameters(self, current_iter: int) -> None:
-        if current_iter == 1 and self.renewal.start == "encoder" and not self.opt["path"].get("pretrain_network_g"):
+        if current_iter == 1 and self.renewal.start == "encoder" and not self.starts_from_file:
             get_root_logger().info("The dictionary starts from encoder outputs of the first batch.")
             with torch.no_grad():
                 self.renewal.begin(self.get_bare_model(self.net_g).encode(self.lq))

@@ -32,6 +32,9 @@ class VQAutoencoder(nn.Module):
     Args:
         config: all arguments of the network, kept in its checkpoints. Of them ``resolution`` is the side of
             the images that it is trained on, and each but the last of the levels of ``ch_mult`` halves it.
+
+    Raises:
+        RestoreFormerError: no levels, or levels without blocks.
     """
 
     # Registered name of the network of stage 1 whose file this one may start from.
@@ -45,6 +48,11 @@ class VQAutoencoder(nn.Module):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
+        if not config["ch_mult"] or config["num_res_blocks"] < 1:
+            raise RestoreFormerError(
+                f"Expected ch_mult of one level or more and num_res_blocks of at least 1, got {config['ch_mult']} and "
+                f"{config['num_res_blocks']}."
+            )
         self.config = config
         self.resolution: int = config["resolution"]
         self.size_multiple: int = 2 ** (len(config["ch_mult"]) - 1)

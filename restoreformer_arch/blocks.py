@@ -96,7 +96,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        if channels % heads:
+        if heads < 1 or channels % heads:
             raise RestoreFormerError(f"Expected heads (head_size) that divide {channels} channels, got {heads}.")
         self.heads = heads
         self.q = nn.Conv2d(channels, channels, 1)

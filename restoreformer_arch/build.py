@@ -33,7 +33,7 @@ def build_from_checkpoint(checkpoint: Checkpoint, expected: Sequence[str] = REST
         raise RestoreFormerError(f"Expected {' or '.join(expected)} in {checkpoint.path}, got {kind}.")
     try:
         net = NETWORKS[kind](**config)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
         raise RestoreFormerError(f"Expected the configuration of {kind} in {checkpoint.path}: {error}") from error
     load_weights(net, checkpoint)
     return net.eval()

@@ -22,7 +22,7 @@ TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "pat
 TOP |= {"dist_params", "find_unused_parameters"}
 # Written into the options by BasicSR itself.
 TOP_SET_BY_BASICSR = {"dist", "rank", "world_size", "auto_resume", "is_train", "root_path"}
-PATH = {"resume_state", "ignore_resume_networks", "pretrain_encoder"}
+PATH = {"resume_state", "ignore_resume_networks"}
 PATH_SET_BY_BASICSR = {"experiments_root", "models", "training_states", "log", "visualization", "results_root"}
 LOADER = {"name", "type", "batch_size_per_gpu", "num_worker_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"}
 LOADER |= {"num_prefetch_queue", "pin_memory", "persistent_workers"}
@@ -78,7 +78,7 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
     yield from _whole_numbers("", opt)
     labels = [key.removeprefix("network_") for key in model.NETWORKS]
     paths = {f"{stem}{label}" for stem in ("pretrain_network_", "param_key_", "strict_load_") for label in labels}
-    yield from _unknown("path", opt.get("path"), PATH | paths, PATH_SET_BY_BASICSR)
+    yield from _unknown("path", opt.get("path"), {*PATH, *paths, *model.PATH_OPTIONS}, PATH_SET_BY_BASICSR)
     yield from _registered_types(opt, model)
     is_train = opt.get("is_train", "train" in opt)
     yield from _val(opt, is_train)
@@ -196,7 +196,7 @@ def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[st
     try:
         with torch.device("meta"):
             net = kind(**{k: v for k, v in block.items() if k != "type"})
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
         yield f"{where}: {error}"
         return
     multiple = getattr(net, "size_multiple", 1)
