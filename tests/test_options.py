@@ -44,9 +44,67 @@ def test_the_papers_settings():
     assert one["train"]["commitment_opt"]["loss_weight"] == 0.25
     weights = {"prior": 0.25, "component_gan": 1.0, "component_style": 2000, "identity": 1.5}
     assert all(two["train"][f"{k}_opt"]["loss_weight"] == w for k, w in weights.items())
+    for opt in (one, two):
+        assert opt["train"]["perceptual_opt"] | {"weights": 0} == {
+            "type": "VGG19PerceptualLoss",
+            "loss_weight": 1.0,
+            "criterion": "l2",
+            "weights": 0,
+        }
+        assert opt["train"]["gan_opt"]["gan_type"] == "vanilla" and "adaptive_gan_weight" not in opt["train"]
+        assert opt["train"]["pixel_opt"] == {"type": "L1Loss", "loss_weight": 1.0}
+    assert (one["network_g"]["type"], two["network_g"]["type"]) == ("HQDictionaryPaper", "RestoreFormerPaper")
+    assert one["train"]["renewal_opt"] == {"start": "uniform", "interval": 0}, "the paper's start"
+    assert two["network_g"]["fusion"] == "mhca-p" and two["train"]["scheduler"]["gamma"] == 1.0
+    assert two["train"]["component_gan_opt"]["gan_type"] == "vanilla"
+    assert two["train"]["component_style_opt"]["criterion"] == two["train"]["identity_opt"]["criterion"] == "l2"
+    assert "layer_weights" not in two["train"]["component_style_opt"]
     degradation = two["datasets"]["train"]["degradation"]
     ranges = {"blur_sigma": [0.2, 10], "downsample": [1, 8], "noise": [0, 20], "jpeg": [60, 100]}
-    assert {k: degradation[k] for k in ranges} == ranges
+    assert {k: degradation[k] for k in ranges} == ranges and "anisotropic" not in degradation
+
+
+def test_the_released_settings():
+    """Of the released configuration, at 16 images an iteration."""
+    one, two = (load(ROOT / "options" / f"train_{s}_released.yml") for s in ("dictionary", "restoreformer"))
+    assert (one["network_g"]["type"], two["network_g"]["type"]) == ("HQDictionary", "RestoreFormer")
+    sizes = {"n_embed": 1024, "embed_dim": 256, "z_channels": 256, "ch": 64, "ch_mult": [1, 2, 2, 4, 4, 8]}
+    sizes |= {"num_res_blocks": 2, "attn_resolutions": [16], "resolution": 512, "head_size": 8}
+    both = {
+        "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0},
+        "gan_opt": {"type": "GANLoss", "gan_type": "hinge", "loss_weight": 0.8},
+        "adaptive_gan_weight": True,
+        "optim_g": {"type": "Adam", "lr": 16 * 4.5e-6, "betas": [0.5, 0.9]},
+        "optim_d": {"type": "Adam", "lr": 16 * 4.5e-6, "betas": [0.5, 0.9]},
+    }
+    lpips = {"type": "LPIPSLoss", "loss_weight": 1.0, "weights": "vgg16-397923af.pth"}
+    first = {
+        "perceptual_opt": lpips,
+        "dictionary_opt": {"type": "DictionaryLoss", "loss_weight": 0.25},
+        "commitment_opt": {"type": "CommitmentLoss", "loss_weight": 1.0},
+        "gan_start_iter": 30001,
+        "scheduler": {"type": "MultiStepLR", "milestones": [400_000, 800_000], "gamma": 0.1},
+    }
+    style = {"type": "GramStyleLoss", "loss_weight": 2000, "criterion": "l1", "layer_weights": [0.5, 1.0]}
+    second = {
+        "perceptual_opt": {**lpips, "style_weight": 1e9},
+        "prior_opt": {"type": "CommitmentLoss", "loss_weight": 1.0},
+        "component_gan_opt": {"type": "GANLoss", "gan_type": "vanilla", "loss_weight": 1.5},
+        "component_style_opt": style,
+        "gan_start_iter": 10001,
+        "identity_start_iter": 10001,
+        "attention_lr_factor": 10.0,
+        "optim_component": {"type": "Adam", "lr": 10 * 16 * 4.5e-6, "betas": [0.9, 0.99]},
+        "scheduler": {"type": "MultiStepLR", "milestones": [4_000_000, 8_000_000], "gamma": 0.1},
+    }
+    for opt, expected in ((one, {**both, **first}), (two, {**both, **second})):
+        assert {k: v for k, v in opt["network_g"].items() if k != "type"} == sizes
+        assert {k: opt["train"][k] for k in expected} == expected
+    identity = two["train"]["identity_opt"]
+    assert (identity["loss_weight"], identity["criterion"]) == (3.0, "l1")
+    degradation = {"blur_sigma": [0.1, 10.0], "downsample": [0.8, 8.0], "noise": [0.0, 20.0], "jpeg": [60.0, 100.0]}
+    degradation |= {"blur_kernel_size": [39, 41], "anisotropic": 0.5}
+    assert two["datasets"]["train"]["degradation"] == degradation
 
 
 @pytest.fixture
@@ -179,6 +237,9 @@ def test_what_is_missing_is_told(opt, block, key, told):
             "batch_size_per_gpu is 0: expected a whole",
         ),
         (("datasets", "train"), "skip_images", -3, "skip_images is -3: expected a whole number of 0 or more"),
+        (("path",), "pretrain_encoder", "vgg19-dcbb9e9d.pth", "path: pretrain_encoder is not an option"),
+        (("network_g",), "ch_mult", [], "network_g: Expected ch_mult of one level or more"),
+        (("network_g",), "head_size", -8, "network_g: Expected heads"),
         (("network_g",), "n_embed", -5, "network_g: Trying to create tensor with negative dimension"),
     ],
 )
@@ -232,3 +293,21 @@ def test_metrics_are_checked():
 def test_other_peoples_models_are_left_alone():
     theirs = {"model_type": "SRModel", "whatever": 1, "network_g": {"type": "MSRResNet", "x": 1}, "train": {"y": 2}}
     check_options(theirs)
+
+
+def test_a_fixed_encoders_weights_go_with_a_fixed_encoder():
+    opt = load(ROOT / "options" / "train_dictionary.yml")
+    opt["path"]["pretrain_encoder"] = "vgg19-dcbb9e9d.pth"
+    with pytest.raises(RestoreFormerError, match="pretrain_encoder is given, but network_g has no fixed encoder"):
+        check_options(opt)
+    opt = load(ROOT / "options" / "ablation" / "recognition_dictionary.yml")
+    opt["path"] |= {"pretrain_encoder": None, "pretrain_network_g": "none"}
+    with pytest.raises(RestoreFormerError, match="pretrain_encoder is missing, which a fixed encoder needs"):
+        check_options(opt)
+
+
+def test_an_adaptive_weight_goes_with_a_discriminator():
+    opt = load(ROOT / "options" / "train_dictionary_released.yml")
+    del opt["network_d"], opt["train"]["gan_opt"], opt["train"]["optim_d"]
+    with pytest.raises(RestoreFormerError, match="adaptive_gan_weight is given, but there is no network_d"):
+        check_options(opt)

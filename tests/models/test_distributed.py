@@ -15,6 +15,9 @@ from basicsr.models.base_model import BaseModel
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from restoreformer.archs.fusion import FUSIONS
+from restoreformer.archs.restoreformer_arch import RELEASED_FUSIONS
+
 
 @pytest.fixture
 def process_group(tmp_path, monkeypatch):
@@ -25,9 +28,27 @@ def process_group(tmp_path, monkeypatch):
     distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
-def test_iterations_follow_each_other(stage, request, batch, process_group):
+PAPER = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 64}
+FIXED = {**PAPER, "embed_dim": 128, "encoder": "vgg19"}
+NETWORKS = {
+    "stage1": [None, {"type": "HQDictionaryPaper", **PAPER}, {"type": "HQDictionaryPaper", **FIXED}],
+    "stage2": [
+        None,
+        *({"type": "RestoreFormer", "fusion": f} for f in RELEASED_FUSIONS[1:]),
+        *({"type": "RestoreFormerPaper", "fusion": f, **PAPER} for f in FUSIONS),
+        {"type": "RestoreFormerPaper", **FIXED},
+    ],
+}
+
+
+@pytest.mark.parametrize("stage, network", [(stage, net) for stage, nets in NETWORKS.items() for net in nets])
+def test_iterations_follow_each_other(stage, network, request, batch, process_group):
     opt = request.getfixturevalue(stage)
+    opt["train"]["adaptive_gan_weight"] = True
+    if network is not None:
+        opt["network_g"] = {**opt["network_g"], **network} if network["type"] == "RestoreFormer" else network
+    if network is not None and "encoder" in network and stage == "stage1":
+        opt["path"]["pretrain_encoder"] = "none"
     opt["dist"] = True
     if stage == "stage1":
         opt["train"]["renewal_opt"] = {"start": "encoder", "interval": 2}
@@ -43,6 +64,8 @@ def test_iterations_follow_each_other(stage, request, batch, process_group):
 RENEW = """
 import sys, torch
 import restoreformer
+from restoreformer.archs.fusion import FUSIONS
+from restoreformer.archs.restoreformer_arch import RELEASED_FUSIONS
 from torch import distributed
 from restoreformer.models.dictionary_renewal import DictionaryRenewal
 

@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from basicsr.models import build_model
@@ -41,6 +42,28 @@ def test_the_generators_step_is_the_sum_of_the_terms_and_one_pass(stage1, batch)
     model.optimize_parameters(1)
     assert len(calls) == 1
     torch.testing.assert_close(model.net_g.decoder.conv_out.weight.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_eq_18_term_by_term(stage1, batch):
+    """Each term by NumPy in float64 from what the networks gave, with the paper's weights."""
+    stage1["train"]["gan_opt"]["loss_weight"] = 0.8
+    model = build_model(stage1)
+    model.feed_data(batch)
+    out = model.net_g(model.lq, with_latents=True)
+    terms = model.generator_losses(out, 1)
+    logits, image, gt, latents, prior = (
+        x.detach().double().numpy()
+        for x in (model.adversaries["network_d"].net(out.image), out.image, model.gt, out.latents, out.prior)
+    )
+    expected = {
+        "l_pix": np.abs(image - gt).mean(),
+        "l_dict": 1.0 * ((latents - prior) ** 2).mean(),
+        "l_commit": 0.25 * ((latents - prior) ** 2).mean(),
+        "l_g_gan": 0.8 * np.log1p(np.exp(-logits)).mean(),
+    }
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-4), name
 
 
 def test_the_generators_step_leaves_the_discriminator_without_gradient(stage1, batch):
@@ -186,6 +209,22 @@ def test_a_recognition_oriented_dictionary(stage1, batch, tmp_path):
     again["path"] |= {"pretrain_encoder": "/nowhere", "pretrain_network_g": f"{again['path']['models']}/net_g_1.pth"}
     resumed = build_model(again)
     assert torch.equal(resumed.net_g.encoder.features[5].weight, weights["features.5.weight"])
+
+
+def test_none_is_as_no_file_in_stage_1(stage1, batch):
+    """A dictionary from encoder outputs is one, random network or not."""
+    stage1["train"]["renewal_opt"] = {"start": "encoder"}
+    stage1["path"]["pretrain_network_g"] = "none"
+    model = build_model(stage1)
+    before = model.dictionary.weight.detach().clone()
+    step(model, batch)
+    assert (model.dictionary.weight - before).abs().mean() > 0.05
+
+
+def test_an_adversarial_loss_without_weight_is_nothing(stage1, batch):
+    stage1["train"] |= {"adaptive_gan_weight": True}
+    stage1["train"]["gan_opt"]["loss_weight"] = 0.0
+    assert step(build_model(stage1), batch)["l_g_gan"] == 0
 
 
 class Board:

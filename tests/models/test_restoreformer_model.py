@@ -1,3 +1,6 @@
+import copy
+
+import numpy as np
 import pytest
 import torch
 from basicsr.models import build_model
@@ -8,6 +11,7 @@ from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPap
 from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
 from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
+from restoreformer.losses.arcface_identity_loss import grey_face
 
 REGIONS = ("left_eye", "right_eye", "mouth")
 USAGE = {"entries_in_use", "perplexity"}
@@ -136,17 +140,50 @@ def test_identity_may_wait(stage2, batch):
     assert "l_identity" not in step(model, batch, 2) and "l_identity" in step(model, batch, 3)
 
 
-def test_eq_13_is_the_sum_of_the_terms(stage2, batch):
-    """And of nothing else: the gradient of their sum is the one that the step takes."""
+def test_eq_13_term_by_term(stage2, batch):
+    """Each term by NumPy in float64 from what the networks gave, with the paper's weights; the step is on their sum."""
+    weights = {"l_pix": 1.0, "l_prior": 0.25, "l_g_gan": 0.8, "l_identity": 1.5, "l_g_gan_mouth": 1.0}
+    stage2["train"]["gan_opt"]["loss_weight"] = 0.8
     model = build_model(stage2)
     model.feed_data(batch)
-    terms = model.generator_losses(model.net_g(model.lq, with_latents=True), 1)
-    assert len(terms) == 4 + 2 * len(REGIONS)
+    out = model.net_g(model.lq, with_latents=True)
+    terms = model.generator_losses(out, 1)
+    assert terms.keys() == {"l_pix", "l_prior", "l_g_gan", "l_identity"} | {
+        f"l_g_{kind}_{region}" for kind in ("gan", "style") for region in REGIONS
+    }
+
+    def array(tensor):
+        return tensor.detach().double().numpy()
+
+    def not_told_from_real(logits):
+        return np.log1p(np.exp(-array(logits))).mean()
+
+    def gram_matrix(features):
+        n, c, h, w = features.shape
+        flat = array(features).reshape(n, c, h * w)
+        return np.einsum("nik,njk->nij", flat, flat) / (c * h * w)
+
+    nets = {name.removeprefix("network_d"): a.net for name, a in model.adversaries.items()}
+    identity = model.image_losses["l_identity"].net
+    faces = [array(identity(grey_face(x))) for x in (out.image, model.gt)]
+    fake, real = (nets["_mouth"](model._crop(x, "mouth"), with_features=True) for x in (out.image, model.gt))
+    expected = {
+        "l_pix": np.abs(array(out.image) - array(model.gt)).mean(),
+        "l_prior": ((array(out.prior) - array(out.latents)) ** 2).mean(),
+        "l_g_gan": not_told_from_real(nets[""](out.image)),
+        "l_identity": ((faces[0] - faces[1]) ** 2).mean(),
+        "l_g_gan_mouth": not_told_from_real(fake[0]),
+    }
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(weights[name] * value, rel=1e-4), name
+    style = sum(((gram_matrix(a) - gram_matrix(b)) ** 2).mean() for a, b in zip(fake[1], real[1], strict=True))
+    assert terms["l_g_style_mouth"].item() == pytest.approx(2000 * style, rel=1e-3)
+
     sum(terms.values()).backward()
-    expected = model.net_g.encoder.conv_in.weight.grad.clone()
+    gradient = model.net_g.encoder.conv_in.weight.grad.clone()
     model.optimizer_g.step = lambda: None
     model.optimize_parameters(1)
-    torch.testing.assert_close(model.net_g.encoder.conv_in.weight.grad, expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(model.net_g.encoder.conv_in.weight.grad, gradient, rtol=1e-3, atol=1e-6)
 
 
 def test_each_side_of_the_component_game_learns_alone(stage2, batch):
@@ -176,3 +213,24 @@ def test_the_papers_network_with_every_fusion(fusion, stage2, batch, tmp_path):
     assert step(model, batch).keys() >= {"l_pix", "l_prior", "l_g_gan_mouth"}
     assert torch.equal(model.dictionary.weight, one.quantize.embedding.weight), "the dictionary is frozen"
     assert not torch.equal(model.net_g.encoder.conv_in.weight, one.encoder.conv_in.weight)
+
+
+def test_the_average_of_a_new_fusion_is_the_fusion(stage2, tmp_path):
+    """Stage 1's file has none of it, and two networks draw two."""
+    sizes = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 64}
+    save_checkpoint(tmp_path / "one.pth", HQDictionaryPaper(**sizes))
+    stage2["network_g"] = {"type": "RestoreFormerPaper", "heads": 4, **sizes}
+    stage2["train"]["ema_decay"] = 0.999
+    for file in (str(tmp_path / "one.pth"), "none"):
+        stage2["path"]["pretrain_network_g"] = file
+        model = build_model(copy.deepcopy(stage2))
+        average = model.net_g_ema.state_dict()
+        assert all(torch.equal(v, average[k]) for k, v in model.net_g.state_dict().items()), file
+
+
+def test_a_rate_for_attention_needs_attention(stage2):
+    sizes = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 64}
+    stage2["network_g"] = {"type": "RestoreFormerPaper", "fusion": "none", **sizes}
+    stage2["train"]["attention_lr_factor"] = 10.0
+    with pytest.raises(RestoreFormerError, match="Expected attention_lr_factor for a network with attention"):
+        build_model(stage2)
