@@ -76,7 +76,7 @@ def test_odd_names_and_places(tmp_path, model, face):
     assert (tmp_path / "out" / "restored_imgs" / "photo.png").is_file()
     (tmp_path / "file").write_text("")
     (error,) = restore_all(restorer, photos, tmp_path / "file", aligned=False)
-    assert error.startswith(f"Expected to write {tmp_path / 'file'}")
+    assert error.startswith(f"Expected to write into {tmp_path / 'file'}")
     cv2.imwrite(str(tmp_path / "wide.png"), face[:50])
     (error,) = restore_all(restorer, list_photos(tmp_path / "wide.png"), tmp_path / "out", aligned=True)
     assert error == "Expected a square aligned face, got 160x50: restore it as a photo."
