@@ -227,7 +227,16 @@ def test_what_is_missing_is_told(opt, block, key, told):
         ((), "network_d", None, "train: gan_opt is given, but there is no network_d for it"),
         ((), "network_d", None, "path: pretrain_network_d is given, but there is no network_d"),
         (("path",), "pretrain_network_g", None, "name the file of stage 1, or write none for a random dictionary"),
-        (("train",), "gan_start_iter", None, "train: gan_start_iter is None: expected a whole number of 1 or more"),
+        (("train",), "gan_start_iter", None, "train: gan_start_iter is empty: expected a number, or leave it out"),
+        (("train",), "ema_decay", None, "train: ema_decay is empty"),
+        (("train",), "total_iter", 2.5, "train: total_iter is 2.5: expected a whole number of 1 or more"),
+        (("train", "scheduler"), "milestones", 5, "milestones is 5: expected a list of iterations"),
+        (("train", "gan_opt"), "gan_type", "vanila", "train: gan_opt: GAN type vanila is not implemented"),
+        (("train", "pixel_opt"), "reduction", "avg", "train: pixel_opt: Unsupported reduction mode: avg"),
+        (("train", "component_style_opt"), "criterion", "l3", "component_style_opt: Expected criterion l1 or l2"),
+        (("datasets",), "test", {}, "datasets: test is not for training"),
+        ((), "name", 128, "name is 128: expected text"),
+        ((), "num_gpu", "autoo", "num_gpu is 'autoo': expected auto or a whole number of 0 or more"),
         (("datasets", "train"), "prefetch_mode", "cpu", "prefetch_mode is cpu: expected cuda, or ~ for none"),
         (("datasets", "train"), "num_worker_per_gpu", 0, "persistent_workers is on, but there are no workers"),
         (
@@ -266,6 +275,13 @@ def test_a_test_needs_a_network():
     del opt["path"]["pretrain_network_g"]
     with pytest.raises(RestoreFormerError, match="name the network to test, or write none for a random one"):
         check_options(opt)
+
+
+def test_whole_numbers_as_basicsrs_own_files_write_them(opt):
+    opt["train"]["total_iter"] = yaml.safe_load("!!float 6e5")
+    opt["logger"]["save_checkpoint_freq"] = yaml.safe_load("!!float 5e3")
+    opt["train"]["scheduler"]["milestones"] = [yaml.safe_load("!!float 4e5")]
+    check_options(opt)
 
 
 def test_names_may_look_like_numbers(opt):

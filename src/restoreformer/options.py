@@ -8,7 +8,6 @@ wrong is told at once.
 import argparse
 import difflib
 import inspect
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.option_values import Options, value_problems
 
 TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
 TOP |= {"dist_params", "find_unused_parameters"}
@@ -30,14 +30,6 @@ LOADER_SET_BY_BASICSR = {"phase", "scale"}
 VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics", "tb_images"}
 LOGGER = {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"}
 OPTIMIZERS = ("Adam",)  # all that BasicSR 1.4.2 knows
-# Values that are text even where they look like numbers.
-TEXT = {"name", "type", "model_type", "suffix", "weights", "component_path", "dataroot_gt", "resume_state"}
-TEXT |= {"project", "resume_id"}
-# The least value of every count.
-LEAST = dict.fromkeys(("batch_size_per_gpu", "print_freq", "save_checkpoint_freq", "val_freq", "total_iter"), 1)
-LEAST |= dict.fromkeys(("gt_size", "num_images", "dataset_enlarge_ratio", "gan_start_iter", "identity_start_iter"), 1)
-LEAST |= dict.fromkeys(("skip_images", "num_worker_per_gpu", "validation_seed", "tb_images"), 0)
-Options = Mapping[str, Any]
 
 
 def check_options(opt: Options) -> None:
@@ -74,8 +66,7 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
     """The top of the file, and the blocks that a model of ours and BasicSR's pipelines read."""
     yield from _unknown("the option file", opt, {*TOP, *model.NETWORKS}, TOP_SET_BY_BASICSR)
     yield from _missing("the option file", opt, ("name", "num_gpu", "datasets", "network_g", "path"))
-    yield from _text_numbers("", opt)
-    yield from _whole_numbers("", opt)
+    yield from value_problems(opt)
     labels = [key.removeprefix("network_") for key in model.NETWORKS]
     paths = {f"{stem}{label}" for stem in ("pretrain_network_", "param_key_", "strict_load_") for label in labels}
     yield from _unknown("path", opt.get("path"), {*PATH, *paths, *model.PATH_OPTIONS}, PATH_SET_BY_BASICSR)
@@ -126,6 +117,9 @@ def _training(opt: Options, model: Any) -> Iterator[str]:
     yield from _missing("datasets: train", (opt.get("datasets") or {}).get("train"), loader)
     yield from _unknown("logger", opt.get("logger"), LOGGER)
     yield from _missing("logger", opt.get("logger"), ("print_freq", "save_checkpoint_freq"))
+    for phase in opt.get("datasets") or {}:
+        if phase.split("_")[0] == "test":
+            yield f"datasets: {phase} is not for training: BasicSR validates on val"
     train = opt.get("train")
     yield from _unknown("train", train, model.TRAIN_OPTIONS)
     yield from _missing("train", train, ("total_iter", "optim_g", "scheduler"))
@@ -149,7 +143,7 @@ def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
     elif kind == "loss":
         yield from _type_problem(where, block, LOSS_REGISTRY)
         if (loss := _registered(LOSS_REGISTRY, block)) is not None:
-            yield from _against_signature(where, block, loss)
+            yield from _loss(where, block, loss)
     elif kind == "optimizer":
         if block.get("type") not in OPTIMIZERS:
             yield f"{where}: type {block.get('type')} is not an optimizer that BasicSR knows: {', '.join(OPTIMIZERS)}"
@@ -165,6 +159,18 @@ def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
             yield _unregistered(f"{where}: type", block.get("type"), [*aliases, "CosineAnnealingRestartLR"])
         else:
             yield from _against_signature(where, block, scheduler, given={"optimizer"})
+
+
+def _loss(where: str, block: Options, kind: Any) -> Iterator[str]:
+    """A loss's arguments, and whether it can be built of them; those with weights of a network are not built here."""
+    problems = list(_against_signature(where, block, kind))
+    yield from problems
+    if problems or "weights" in _parameters(kind):
+        return
+    try:
+        kind(**{k: v for k, v in block.items() if k != "type"})
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
+        yield f"{where}: {error}"
 
 
 def _dataset(where: str, block: Any) -> Iterator[str]:
@@ -272,37 +278,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f": did you mean {close[0]}?" if close else f": expected one of {', '.join(choices)}"
-
-
-def _text_numbers(where: str, value: Any) -> Iterator[str]:
-    """Strings that are numbers: YAML 1.1 reads 1e9 and 7e-5 as text."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key not in TEXT and not str(key).startswith(("pretrain_", "param_key_")):
-                yield from _text_numbers(f"{where}: {key}" if where else str(key), item)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from _text_numbers(f"{where}: {i}", item)
-    elif isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return
-        if math.isfinite(number):
-            written = f"{number:.0f}" if number.is_integer() else f"{number:.1e}"
-            yield f"{where} is the text '{value}', not a number: YAML wants it as {written}"
-
-
-def _whole_numbers(where: str, block: Options) -> Iterator[str]:
-    """Counts that are no whole numbers, or too small."""
-    for key, value in block.items():
-        if isinstance(value, Mapping):
-            yield from _whole_numbers(f"{where}{key}: ", value)
-        # ~ stands for the default, but these are asked for as they are.
-        elif key not in LEAST or (value is None and not key.endswith("_start_iter")):
-            continue
-        elif not isinstance(value, int) or isinstance(value, bool) or value < LEAST[key]:
-            yield f"{where}{key} is {value!r}: expected a whole number of {LEAST[key]} or more"
 
 
 def install_check(*modules: ModuleType) -> None:
