@@ -59,7 +59,7 @@ class FaceModel(SRModel):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.shown: list[Tensor] = []
-        # Whether a network has tensors that its file did not.
+        # Whether network_g has tensors that its file did not.
         self.begins_anew = False
         if not opt["is_train"]:
             # What inference takes too; files without a moving average give their only weights.
@@ -262,14 +262,14 @@ class FaceModel(SRModel):
 
         With ``strict_load_*: false`` BasicSR's own loading, which logs what differs.
         """
+        net = self.get_bare_model(net)
         if load_path == NO_FILE:
-            self.begins_anew = True
-            get_root_logger().warning(f"{type(self.get_bare_model(net)).__name__} is RANDOM at first (path: none).")
+            self.begins_anew |= isinstance(net, VQAutoencoder)
+            get_root_logger().warning(f"{type(net).__name__} is RANDOM at first (path: none).")
             return
         if not strict:
             super().load_network(net, load_path, strict, param_key)
             return
-        net = self.get_bare_model(net)
         stage_1, new = (net.STAGE_1, net.NEW_TENSORS) if isinstance(net, VQAutoencoder) else (None, ())
         left = load_weights(net, read_checkpoint(load_path, param_key), (stage_1,) if stage_1 else (), new)
         self.begins_anew |= bool(left)

@@ -215,12 +215,20 @@ def test_the_papers_network_with_every_fusion(fusion, stage2, batch, tmp_path):
     assert not torch.equal(model.net_g.encoder.conv_in.weight, one.encoder.conv_in.weight)
 
 
-def test_the_average_of_a_new_fusion_is_the_fusion(stage2, tmp_path):
+def test_the_average_of_a_new_fusion_is_the_fusion(stage2, tmp_path, small_net):
     """Stage 1's file has none of it, and two networks draw two."""
     sizes = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 64}
     save_checkpoint(tmp_path / "one.pth", HQDictionaryPaper(**sizes))
     stage2["network_g"] = {"type": "RestoreFormerPaper", "heads": 4, **sizes}
     stage2["train"]["ema_decay"] = 0.999
+    # A random discriminator is no reason to leave a generator's average.
+    one, average = HQDictionary(**small_net), HQDictionary(**small_net)
+    save_checkpoint(tmp_path / "averaged.pth", one, average)
+    released = copy.deepcopy(stage2)
+    released["network_g"] = {"type": "RestoreFormer", **small_net}
+    released["path"] |= {"pretrain_network_g": str(tmp_path / "averaged.pth"), "pretrain_network_d": "none"}
+    model = build_model(released)
+    assert torch.equal(model.net_g_ema.encoder.conv_in.weight, average.encoder.conv_in.weight)
     for file in (str(tmp_path / "one.pth"), "none"):
         stage2["path"]["pretrain_network_g"] = file
         model = build_model(copy.deepcopy(stage2))
