@@ -1,21 +1,28 @@
 """Training and validation samples of both stages."""
 
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, NotRequired, TypedDict
 
+import cv2
 import numpy as np
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
+from restoreformer.datasets.bad_records import BadRecords
 from restoreformer.datasets.components import find_boxes, locations, read_boxes
-from restoreformer.datasets.degradation import DEGRADATION_KEYS, Degradation
+from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation
 from restoreformer.datasets.image_source import ImageSource
+from restoreformer.datasets.sampling import SeededIndex
 from restoreformer.errors import RestoreFormerError
+from restoreformer.geometry import REGIONS
 from restoreformer.images import Image, resize, to_tensor
 
 
@@ -39,12 +46,14 @@ class BlindFaceOptions:
         dataroot_gt: folder or ``.lmdb`` of aligned high-quality faces.
         gt_size: side of the samples; larger square images are reduced to it.
         use_hflip: flip every second training image left to right.
-        degradation: ranges of Eq. 19 (:class:`Degradation`); without it ``lq`` is ``gt``, as stage 1 wants.
+        degradation: a preset and ranges of Eq. 19 (``degradation.py``); without it ``lq`` is ``gt``, as
+            stage 1 wants.
         component_path: boxes of eyes and mouth; images without an entry are left out.
         eye_enlarge_ratio: factor on the eye boxes (released code).
         validation_seed: changes the degradations that validation fixes for each file name.
         num_images: take only this many, first by name.
         skip_images: leave out this many, first by name, before ``num_images`` counts.
+        max_bad_share: in training, skip images that cannot be read until they are more than this share.
     """
 
     dataroot_gt: str
@@ -56,22 +65,24 @@ class BlindFaceOptions:
     validation_seed: int = 0
     num_images: int | None = None
     skip_images: int = 0
+    max_bad_share: float = 0.01
 
 
 @DATASET_REGISTRY.register()
 class BlindFaceDataset(Dataset[FaceSample]):
     """Faces, degraded on the fly (Eq. 19), with boxes of eyes and mouth.
 
-    In training, flip and degradation are drawn from torch's generator of the worker, which BasicSR's
-    ``manual_seed`` starts, so that every epoch differs. In validation nothing is flipped, and the
-    degradation of a file depends on its name alone.
+    In training, flip and degradation depend on ``manual_seed``, the epoch and the place in it
+    (``sampling.py``), not on the number of workers; under any other sampler they are drawn from torch's
+    generator. In validation nothing is flipped, and the degradation of a file depends on its name alone,
+    on every processor to the last bit.
 
     Args:
         opt: the option file's block: the fields of :class:`BlindFaceOptions` and BasicSR's own.
 
     Raises:
         RestoreFormerError: images or boxes missing; on reading, an image that is unreadable, smaller
-            than ``gt_size`` or not square.
+            than ``gt_size`` or not square, in training only once such are more than ``max_bad_share``.
     """
 
     OPTIONS: ClassVar[tuple[str, ...]] = tuple(f.name for f in fields(BlindFaceOptions))
@@ -85,7 +96,7 @@ class BlindFaceDataset(Dataset[FaceSample]):
             self.options.dataroot_gt,
             hint="Pack your images with python datasets/pack_lmdb.py, or correct dataroot_gt.",
         )
-        self.degrade = None if self.options.degradation is None else Degradation(**self.options.degradation)
+        self.degrade = None if self.options.degradation is None else build_degradation(self.options.degradation)
         stop = None if self.options.num_images is None else self.options.skip_images + self.options.num_images
         self.names = self.source.names[self.options.skip_images : stop]
         self.boxes = self._boxes()
@@ -102,7 +113,11 @@ class BlindFaceDataset(Dataset[FaceSample]):
                 "batch_size_per_gpu or raise dataset_enlarge_ratio."
             )
 
-    def _boxes(self) -> dict[str, Any] | None:
+        self.bad_records = BadRecords(len(self.names), self.options.max_bad_share) if self.is_train else None
+
+    def _boxes(self) -> NDArray[np.float64] | None:
+        """``(n, 3, 3)``: the boxes of each image. One array, because what workers read of Python's objects
+        is copied into each of them."""
         if self.options.component_path is None:
             return None
         found = read_boxes(self.options.component_path)
@@ -113,36 +128,51 @@ class BlindFaceDataset(Dataset[FaceSample]):
                 f"left out, the first of them {missing[0]}."
             )
         self.names = list(boxes)
-        return boxes
+        return np.array([[entry[region] for region in REGIONS] for entry in boxes.values()])
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> FaceSample:
+        one_thread_in_a_worker(os.getpid())
+        rng = self._generator(index)
+        if self.bad_records is None:
+            return self._sample(index, rng)
+        while True:
+            try:
+                return self._sample(index, rng)
+            except RestoreFormerError as error:
+                self.bad_records.add(index, error)
+                index = int(rng.integers(len(self)))
+
+    def _sample(self, index: int, rng: np.random.Generator) -> FaceSample:
         name = self.names[index]
-        rng = self._generator(name)
         gt = self._read(name)
         flipped = self.is_train and self.options.use_hflip and rng.random() < 0.5
         if flipped:
             gt = np.ascontiguousarray(gt[:, ::-1])
         gt_tensor = to_tensor(gt)
+        lq_tensor = gt_tensor if self.degrade is None else to_tensor(self.degrade(gt, rng, exact=not self.is_train))
         sample: FaceSample = {
-            "lq": gt_tensor if self.degrade is None else to_tensor(self.degrade(gt, rng)),
+            "lq": lq_tensor,
             "gt": gt_tensor,
             # BasicSR names results after these, less a suffix.
             "lq_path": f"{name}.png",
             "gt_path": f"{name}.png",
         }
         if self.boxes is not None:
-            corners = locations(self.boxes[name], self.options.gt_size, self.options.eye_enlarge_ratio, flipped)
-            for region, box in corners.items():
-                sample[f"loc_{region}"] = torch.from_numpy(box)  # type: ignore[literal-required]
+            boxes = {region: box.tolist() for region, box in zip(REGIONS, self.boxes[index], strict=True)}
+            corners = locations(boxes, self.options.gt_size, self.options.eye_enlarge_ratio, flipped)
+            for region, corner in corners.items():
+                sample[f"loc_{region}"] = torch.from_numpy(corner)  # type: ignore[literal-required]
         return sample
 
-    def _generator(self, name: str) -> np.random.Generator:
-        if self.is_train:
-            return np.random.default_rng(int(torch.randint(2**62, ())))
-        return np.random.default_rng([self.options.validation_seed, zlib.crc32(name.encode())])
+    def _generator(self, index: int) -> np.random.Generator:
+        if not self.is_train:
+            return validation_generator(self.names[index], self.options.validation_seed)
+        if isinstance(index, SeededIndex):
+            return np.random.default_rng(index.seed)
+        return np.random.default_rng(int(torch.randint(2**62, ())))
 
     def _read(self, name: str) -> Image:
         image = self.source.read(name)
@@ -154,3 +184,18 @@ class BlindFaceDataset(Dataset[FaceSample]):
                 f"{width}x{height}: align and pack it with --size {size}."
             )
         return resize(image, size, size)
+
+
+def validation_generator(name: str, seed: int) -> np.random.Generator:
+    """What a test face's degradation is drawn from: the same for a name and a seed, in every run."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+@cache
+def one_thread_in_a_worker(process: int) -> None:
+    """As torch does for itself: workers that each use every core stand in each other's way.
+
+    Once in each process; what the cache holds of the parent's, a fork inherits.
+    """
+    if get_worker_info() is not None:
+        cv2.setNumThreads(1)

@@ -1,18 +1,43 @@
-"""The degradation model of Eq. 19: blur, downsample, noise, JPEG, back to size."""
+"""The degradation model of Eq. 19: blur, downsample, noise, JPEG, back to size; and colours, as peers add them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from basicsr.data.degradations import bivariate_Gaussian
 from numpy.typing import NDArray
 
+from restoreformer.datasets.blur import Kernel, anisotropic, blur_and_resize, isotropic
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, decode
 
 Range = Sequence[float]
+
+# Luma of BGR (ITU-R BT.601), what OpenCV makes a picture grey with.
+LUMA = np.array([0.114, 0.587, 0.299])
+
+
+class Strengths(NamedTuple):
+    """What was drawn for one image; the names are those of :class:`Degradation`'s ranges.
+
+    Attributes:
+        across: the second sigma of a kernel that is not round, and ``direction`` its angle in radians.
+        shift: grey levels added to blue, green and red.
+        tone: factors of brightness, contrast and saturation.
+        gray: whether the image loses its colours.
+    """
+
+    blur_sigma: float
+    downsample: float
+    noise: float
+    jpeg: int
+    blur_kernel_size: int
+    across: float | None = None
+    direction: float = 0.0
+    shift: tuple[float, float, float] | None = None
+    tone: tuple[float, float, float] | None = None
+    gray: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,13 +45,17 @@ class Degradation:
     """Ranges of Eq. 19, drawn uniformly for each image. The defaults are the paper's (Sec. 4.1).
 
     Attributes:
-        blur_sigma: sigma of the Gaussian kernel, pixels.
-        downsample: factor r by which the sides shrink (bilinear).
-        noise: sigma delta of white Gaussian noise, grey levels of 0 to 255.
+        blur_sigma: sigma of the Gaussian kernel, pixels, 0 to 1000; 0 is no blur.
+        downsample: factor r by which the sides shrink (bilinear), 0.1 to 1000; below 1 they grow.
+        noise: sigma delta of white Gaussian noise, grey levels, 0 to 255.
         jpeg: quality q, 1 to 100, rounded to a whole number.
         blur_kernel_size: side of the kernel, odd, or several to choose from (the paper is silent; the
             released code's are 39 and 41).
         anisotropic: share of kernels with two sigmas and a direction (the released code's 0.5).
+        color_jitter_prob: share of images whose three colours are shifted, each by up to
+            ``color_jitter_shift`` grey levels (GFPGAN's names and meaning).
+        tone_prob: share of images with factors from ``brightness``, ``contrast`` and ``saturation``.
+        gray_prob: share of images that lose their colours.
 
     Raises:
         RestoreFormerError: a range that is not two ascending numbers within sense.
@@ -38,12 +67,20 @@ class Degradation:
     jpeg: Range = (60.0, 100.0)
     blur_kernel_size: int | Sequence[int] = 41
     anisotropic: float = 0.0
+    color_jitter_prob: float = 0.0
+    color_jitter_shift: float = 20.0
+    tone_prob: float = 0.0
+    brightness: Range = (0.5, 1.5)
+    contrast: Range = (0.5, 1.5)
+    saturation: Range = (0.0, 1.5)
+    gray_prob: float = 0.0
 
     def __post_init__(self) -> None:
         limits = {"blur_sigma": (0, 1000), "downsample": (0.1, 1000), "noise": (0, 255), "jpeg": (1, 100)}
+        limits |= dict.fromkeys(("brightness", "contrast", "saturation"), (0, 10))
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            ok = isinstance(value, Sequence) and len(value) == 2 and all(isinstance(v, int | float) for v in value)
+            ok = isinstance(value, Sequence) and len(value) == 2 and all(_is_number(v) for v in value)
             if not ok or not low <= value[0] <= value[1] <= high:
                 raise RestoreFormerError(
                     f"Expected degradation: {name} to be two ascending numbers from {low} to {high}, got {value}."
@@ -53,45 +90,94 @@ class Degradation:
             raise RestoreFormerError(
                 f"Expected degradation: blur_kernel_size to be odd and positive, got {self.blur_kernel_size}."
             )
-        if not 0 <= self.anisotropic <= 1:
-            raise RestoreFormerError(f"Expected degradation: anisotropic from 0 to 1, got {self.anisotropic}.")
+        most = dict.fromkeys(("anisotropic", "color_jitter_prob", "tone_prob", "gray_prob"), 1)
+        for name, high in {**most, "color_jitter_shift": 255}.items():
+            if not _is_number(value := getattr(self, name)) or not 0 <= value <= high:
+                raise RestoreFormerError(f"Expected degradation: {name} to be a number from 0 to {high}, got {value}.")
 
     def _kernel_sizes(self) -> Sequence[int]:
         return self.blur_kernel_size if isinstance(self.blur_kernel_size, Sequence) else (self.blur_kernel_size,)
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def draw(self, rng: np.random.Generator) -> Strengths:
+        """Draw the strengths for one image; the same state of ``rng`` gives the same ones."""
+        ranges = (self.blur_sigma, self.downsample, self.noise, self.jpeg)
+        sigma, factor, delta, quality = (_uniform(r, rng) for r in ranges)
+        sizes = self._kernel_sizes()
+        drawn = Strengths(sigma, factor, delta, round(quality), sizes[0] if len(sizes) == 1 else int(rng.choice(sizes)))
+        # What is off draws nothing: the paper's settings give the same values whatever options are added here.
+        if sigma > 0 and _happens(self.anisotropic, rng):
+            across = max(_uniform(self.blur_sigma, rng), 1e-3)
+            drawn = drawn._replace(across=across, direction=float(rng.uniform(-np.pi, np.pi)))
+        if _happens(self.color_jitter_prob, rng):
+            blue, green, red = map(float, rng.uniform(-self.color_jitter_shift, self.color_jitter_shift, 3))
+            drawn = drawn._replace(shift=(blue, green, red))
+        if _happens(self.tone_prob, rng):
+            brightness, contrast = _uniform(self.brightness, rng), _uniform(self.contrast, rng)
+            drawn = drawn._replace(tone=(brightness, contrast, _uniform(self.saturation, rng)))
+        return drawn._replace(gray=_happens(self.gray_prob, rng))
+
+    def __call__(
+        self, image: Image, rng: np.random.Generator, drawn: Strengths | None = None, exact: bool = False
+    ) -> Image:
         """Degrade one image.
 
         Args:
-            image: BGR or RGB, ``(h, w, 3)``, uint8.
+            image: BGR, ``(h, w, 3)``, uint8.
             rng: source of all chance: the same state gives the same result.
+            drawn: strengths to use; otherwise they are drawn first.
+            exact: compute in float64, so that no processor rounds a pixel otherwise than another.
 
         Returns:
             The degraded image at the size of ``image``, uint8.
         """
+        drawn = self.draw(rng) if drawn is None else drawn
         height, width = image.shape[:2]
-        sigma, factor, delta, quality = (
-            rng.uniform(*getattr(self, name)) for name in ("blur_sigma", "downsample", "noise", "jpeg")
-        )
+        small_height, small_width = (max(1, round(side / drawn.downsample)) for side in (height, width))
         # Noise is added to unrounded values: blur leaves faint detail between grey levels.
-        small: NDArray[Any] = image.astype(np.float32)
-        if sigma > 0:
-            small = self._blur(small, sigma, rng)
-        size = (max(1, round(width / factor)), max(1, round(height / factor)))
-        small = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
-        small = small + delta * rng.standard_normal(small.shape, dtype=np.float32)
-        compressed = jpeg(np.clip(np.rint(small), 0, 255).astype(np.uint8), round(quality))
-        return cv2.resize(compressed, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+        dtype = np.float64 if exact else np.float32
+        small = blur_and_resize(image, _kernel(drawn), small_height, small_width, dtype)
+        noise = rng.standard_normal(small.shape, dtype=np.float32).astype(small.dtype, copy=False)
+        noise *= drawn.noise
+        small += noise
+        small = np.clip(np.rint(small, out=small), 0, 255, out=small).astype(np.uint8)
+        large = cv2.resize(jpeg(small, drawn.jpeg), (width, height), interpolation=cv2.INTER_LINEAR)
+        return _recolor(large.astype(np.uint8, copy=False), drawn)
 
-    def _blur(self, image: NDArray[Any], sigma: float, rng: np.random.Generator) -> NDArray[Any]:
-        sizes = self._kernel_sizes()
-        size = sizes[0] if len(sizes) == 1 else int(rng.choice(sizes))
-        if not self.anisotropic or rng.random() >= self.anisotropic:
-            return cv2.GaussianBlur(image, (size, size), sigma)
-        low, high = self.blur_sigma
-        across, direction = max(rng.uniform(low, high), 1e-3), rng.uniform(-np.pi, np.pi)
-        kernel = bivariate_Gaussian(size, sigma, across, direction, isotropic=False)
-        return cv2.filter2D(image, -1, kernel)
+
+def _kernel(drawn: Strengths) -> Kernel:
+    if drawn.across is None:
+        return isotropic(drawn.blur_kernel_size, drawn.blur_sigma)
+    return anisotropic(drawn.blur_kernel_size, drawn.blur_sigma, drawn.across, drawn.direction)
+
+
+def _recolor(image: Image, drawn: Strengths) -> Image:
+    """Shift, tone and grey, in this order, as one affine map of the colours."""
+    if drawn.shift is None and drawn.tone is None and not drawn.gray:
+        return image
+    matrix: NDArray[Any] = np.eye(3, 4)
+    if drawn.shift is not None:
+        matrix[:, 3] = drawn.shift
+    if drawn.tone is not None:
+        brightness, contrast, saturation = drawn.tone
+        mean = LUMA @ matrix @ [*cv2.mean(image)[:3], 1]
+        matrix = brightness * contrast * (saturation * matrix + (1 - saturation) * (LUMA @ matrix))
+        matrix[:, 3] += brightness * (1 - contrast) * mean
+    if drawn.gray:
+        matrix = np.tile(LUMA @ matrix, (3, 1))
+    return cv2.transform(image, matrix).astype(np.uint8, copy=False)
+
+
+def _uniform(bounds: Range, rng: np.random.Generator) -> float:
+    low, high = bounds
+    return float(rng.uniform(low, high))
+
+
+def _happens(share: float, rng: np.random.Generator) -> bool:
+    return share > 0 and rng.random() < share
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def jpeg(image: Image, quality: int) -> Image:
@@ -100,4 +186,21 @@ def jpeg(image: Image, quality: int) -> Image:
     return decode(data.tobytes(), "just compressed")
 
 
-DEGRADATION_KEYS = tuple(f.name for f in fields(Degradation))
+PAPER = Degradation()
+RELEASED = replace(PAPER, blur_sigma=(0.1, 10.0), downsample=(0.8, 8.0), blur_kernel_size=(39, 41), anisotropic=0.5)
+# For photos as people have them; the colours are those of GFPGAN's training but for the hue.
+MIXED = replace(RELEASED, color_jitter_prob=0.3, tone_prob=0.3, gray_prob=0.01)
+PRESETS = {"paper": PAPER, "released": RELEASED, "mixed": MIXED}
+DEGRADATION_KEYS = ("preset", *(f.name for f in fields(Degradation)))
+
+
+def build_degradation(options: Mapping[str, Any]) -> Degradation:
+    """A degradation from an option file's block: ``preset`` (``paper`` if none is named), and what replaces its values.
+
+    Raises:
+        RestoreFormerError: an unknown preset, or values without sense.
+    """
+    preset = options.get("preset", "paper")
+    if preset not in PRESETS:
+        raise RestoreFormerError(f"Expected degradation: preset to be one of {', '.join(PRESETS)}, got {preset}.")
+    return replace(PRESETS[preset], **{k: v for k, v in options.items() if k != "preset"})

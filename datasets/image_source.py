@@ -1,6 +1,7 @@
 """Named images in a folder or an LMDB, read one at a time by whichever process asks."""
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,18 +11,43 @@ from basicsr.utils import FileClient
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES, Image, decode
 
+# A line of the list; a name may hold dots and spaces.
+LINE = re.compile(r"(?P<name>.+)\.\w+ \((?P<shape>\d+,\d+,\d+)\) \d+")
+
 
 def list_images(folder: Path) -> list[Path]:
     """The image files below ``folder``, nested or not, sorted by path."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
+def read_listing(root: Path) -> dict[str, tuple[int, ...]]:
+    """The records of an LMDB and their shapes, as its ``meta_info.txt`` lists them.
+
+    Raises:
+        RestoreFormerError: there is no list, or one that BasicSR did not write.
+    """
+    listing = root / "meta_info.txt"
+    try:
+        lines = listing.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RestoreFormerError(
+            f"Expected the list of an LMDB at {listing}, could not read it ({error}): pack the images again."
+        ) from error
+    records = {}
+    for line in lines:
+        if match := LINE.fullmatch(line):
+            records[match["name"]] = tuple(map(int, match["shape"].split(",")))
+        elif line.strip():
+            raise RestoreFormerError(f"Expected lines as NAME.png (h,w,c) level in {listing}, got {line!r}.")
+    return records
+
+
 class ImageSource:
     """Images by name: ``names`` lists them sorted, ``read`` decodes one.
 
     A root that ends in ``.lmdb`` is an LMDB as BasicSR writes it (names from ``meta_info.txt``); any
-    other is a folder, where the name is the file's without its suffix. BasicSR's ``FileClient`` reads;
-    an LMDB is opened on first use, once in each process.
+    other is a folder, where the name is the file's without its suffix. BasicSR's ``FileClient`` reads,
+    without reading ahead; an LMDB is opened by the process that first reads of it.
 
     Args:
         root: the folder or LMDB.
@@ -43,13 +69,10 @@ class ImageSource:
         self.names = sorted(self.paths)
 
     def _list_lmdb(self) -> dict[str, str]:
-        listing = self.root / "meta_info.txt"
-        if not listing.is_file():
-            raise RestoreFormerError(f"Expected the list of an LMDB at {listing}, found none: pack the images again.")
-        # A line reads "NAME.png (h,w,c) level"; a name may hold dots and spaces.
-        lines = [line.rsplit(" ", 2)[0] for line in listing.read_text().splitlines() if line.strip()]
-        keys = [line.rsplit(".", 1)[0] for line in lines]
+        keys = read_listing(self.root)
         self._client()
+        # Only to see that it can be opened: a process that reads nothing holds nothing open.
+        lmdb_client.cache_clear()
         return {key: key for key in keys}
 
     def _list_folder(self) -> dict[str, str]:
@@ -71,7 +94,20 @@ class ImageSource:
         Raises:
             RestoreFormerError: the record is missing or not an image; names the record and its source.
         """
-        return decode(self._client().get(self.paths[name]), f"under {name} in {self.root}")
+        return decode(self.read_bytes(name), f"under {name} in {self.root}")
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """The stored file; None where an LMDB lists a record that it does not hold.
+
+        Raises:
+            RestoreFormerError: it cannot be read; names the record and its source.
+        """
+        try:
+            return self._client().get(self.paths[name])
+        except (OSError, lmdb.Error, UnicodeEncodeError) as error:
+            raise RestoreFormerError(
+                f"Expected an image under {name} in {self.root}, could not read it: {error}"
+            ) from error
 
     def _client(self) -> FileClient:
         if not self.is_lmdb:

@@ -1,97 +1,216 @@
 """Pack a folder of aligned faces into an LMDB that BasicSR's own tools read.
 
 python datasets/pack_lmdb.py --input FFHQ/images1024x1024 --output datasets/FFHQ_512.lmdb --size 512
+python datasets/pack_lmdb.py --output datasets/FFHQ_512.lmdb --verify
+
+Stopped at any moment, the same command goes on where it was. docs/data.md says what becomes of odd images.
 """
 
 import argparse
-import shutil
+import os
 import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
 
-import cv2
-from basicsr.utils.lmdb_util import LmdbMaker
+import PIL.Image
 from tqdm import tqdm
 
-from restoreformer.datasets.image_source import ImageSource
+from restoreformer.datasets.image_source import list_images
+from restoreformer.datasets.resumable_lmdb import Outcome, ResumableLmdb
+from restoreformer.datasets.stored_format import CODECS, StoredFormat
+from restoreformer.datasets.verify_lmdb import verify
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, make_folder, resize
+from restoreformer.images import decode, resize
+from restoreformer.parallel import ordered_map
+
+LONGEST_NAME = 511  # LMDB's longest key
+ORIENTATION = 0x0112  # EXIF
+SHOWN = 20
 
 
-def pack(folder: str | Path, output: str | Path, size: int, compress_level: int = 1) -> list[str]:
-    """Resize every image of ``folder`` to ``size`` x ``size`` and write PNGs into ``output``.
+class _Job(NamedTuple):
+    folder: Path
+    file: str
+    size: int
+    stored: StoredFormat
 
-    Records are named after the files without suffix. The LMDB appears under its name only when whole.
+
+def pack(
+    folder: str | Path, output: str | Path, size: int, stored: StoredFormat | None = None, workers: int = 0
+) -> list[Outcome]:
+    """Resize every image of ``folder`` to ``size`` x ``size`` and store it in ``output``.
+
+    Records are named after the files without suffix. The LMDB appears under its name only when whole; until
+    then the same call goes on where an earlier one was stopped.
 
     Args:
         folder: images, nested or flat, square.
         output: the LMDB to make; its name ends in ``.lmdb``.
-        size: side of the stored images; larger images are averaged down, smaller ones are refused.
-        compress_level: PNG level 0 to 9; 1 is BasicSR's, quick to decode.
+        size: side of the stored images; larger images are averaged down, smaller ones are left out.
+        stored: PNG of level 1 if none is given.
+        workers: processes that decode, resize and encode; 0 does it in this one.
 
     Returns:
-        One line for each image that was left out, with the reason.
+        What became of each file, in the order of their paths.
 
     Raises:
-        RestoreFormerError: no images, an output that exists or has another suffix, nothing packed.
+        RestoreFormerError: no images, an output that exists or has another suffix, an unfinished one with
+            other settings or files, nothing packed.
     """
-    output = Path(output)
+    folder, output, stored = Path(folder).expanduser(), Path(output).expanduser(), stored or StoredFormat()
     if size < 1:
         raise RestoreFormerError(f"Expected a size of at least 1 pixel, got {size}.")
     if output.suffix != ".lmdb":
         raise RestoreFormerError(f"Expected an output that ends in .lmdb, got {output}.")
     if output.exists():
         raise RestoreFormerError(f"Expected no file at {output}, there is one: remove it or choose another name.")
-    source = ImageSource(folder)
-    part = output.with_name(f".{output.stem}.part.lmdb")
-    shutil.rmtree(part, ignore_errors=True)
-    make_folder(part.parent)
-    # PNG cannot exceed the raw pixels by more than its headers; LMDB adds less than a page a record.
-    map_size = len(source) * (3 * size * size + 16384) + 2**24
-    maker = LmdbMaker(str(part), map_size=map_size, compress_level=compress_level)
-    left_out = []
+    files = [str(path.relative_to(folder)) for path in list_images(folder)]
+    if not files:
+        raise RestoreFormerError(f"Expected images in {folder}, found none.")
+    # No format exceeds the raw pixels by more than its headers; LMDB adds less than a page a record.
+    map_size = len(files) * (3 * size * size + 16384) + 2**26
+    settings = {"size": size, "format": stored.name, "level": stored.level}
+    with ResumableLmdb(output, settings, map_size) as packed:
+        done = {outcome.file for outcome in packed.outcomes}
+        if gone := done.difference(files):
+            raise RestoreFormerError(
+                f"Expected the images that {packed.part} was begun with in {folder}, {min(gone)} is not there: "
+                "name the same folder, or remove the unfinished one to start anew."
+            )
+        _pack_rest(packed, [_Job(folder, f, size, stored) for f in files if f not in done], workers)
+        kept = sorted((o.name, o.shape) for o in packed.outcomes if not o.left_out)
+        if not kept:
+            packed.discard()
+            raise RestoreFormerError(
+                f"Expected images to pack in {folder}, none would do. {packed.outcomes[0].left_out}"
+            )
+        packed.finish("".join(f"{n}{stored.suffix} ({h},{w},{c}) {stored.level}\n" for n, (h, w, c) in kept))
+    return sorted(packed.outcomes, key=lambda o: o.file)
+
+
+def _pack_rest(packed: ResumableLmdb, jobs: Sequence[_Job], workers: int) -> None:
+    by_name = {o.name: o.file for o in packed.outcomes if not o.left_out}
+    by_digest = {o.digest: o.file for o in packed.outcomes if not o.left_out}
+    total = len(packed.outcomes) + len(jobs)
+    results = tqdm(
+        ordered_map(_prepare, jobs, workers),
+        desc=f"packing {packed.output.name}",
+        unit="image",
+        initial=len(packed.outcomes),
+        total=total,
+        smoothing=0.05,
+    )
+    for outcome, record in results:
+        if record is not None:
+            twin = None
+            if outcome.name in by_name:
+                twin = f"has the name of {by_name[outcome.name]}"
+            elif outcome.digest in by_digest:
+                twin = f"is the same picture as {by_digest[outcome.digest]}"
+            if twin is not None:
+                outcome, record = Outcome(outcome.file, outcome.name, left_out=f"{outcome.file} {twin}."), None
+            else:
+                by_name[outcome.name] = by_digest[outcome.digest] = outcome.file
+        packed.add(outcome, record)
+
+
+def _prepare(job: _Job) -> tuple[Outcome, bytes | None]:
+    """One file as its record, or why it has none."""
+    path, name = job.folder / job.file, Path(job.file).stem
     try:
-        for name in tqdm(source.names, desc=f"packing {output.name}", unit="image"):
-            try:
-                image = _square(source.read(name), name, size)
-                if not name.isascii():
-                    raise RestoreFormerError(f"Expected a name in ASCII, as BasicSR's LMDBs have, got {name}.")
-            except RestoreFormerError as error:
-                left_out.append(str(error))
-                continue
-            _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, compress_level])
-            maker.put(data.tobytes(), name, image.shape)
-    finally:
-        maker.close()
-    if len(left_out) == len(source):
-        shutil.rmtree(part)
-        raise RestoreFormerError(f"Expected images to pack in {folder}, none would do. {left_out[0]}")
-    part.rename(output)
-    return left_out
+        if not (name.isascii() and name.isprintable() and len(name) <= LONGEST_NAME):
+            raise RestoreFormerError(
+                f"Expected a name of up to {LONGEST_NAME} ASCII characters, as BasicSR's LMDBs have, got {name!r}."
+            )
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
+        image = decode(data, f"in {path}")
+        height, width = image.shape[:2]
+        if height != width or height < job.size:
+            raise RestoreFormerError(
+                f"Expected {job.file} to be square and at least {job.size}x{job.size}, got {width}x{height}."
+            )
+    except RestoreFormerError as error:
+        return Outcome(job.file, name, left_out=str(error)), None
+    image = resize(image, job.size, job.size)
+    record = job.stored.encode(image)
+    digest = blake2b(record, digest_size=16).hexdigest()
+    return Outcome(job.file, name, notes=list(_notes(data, name)), shape=list(image.shape), digest=digest), record
 
 
-def _square(image: Image, name: str, size: int) -> Image:
-    height, width = image.shape[:2]
-    if height != width or height < size:
-        raise RestoreFormerError(f"Expected {name} to be square and at least {size}x{size}, got {width}x{height}.")
-    return resize(image, size, size)
+def _notes(data: bytes, name: str) -> Iterator[str]:
+    """What decoding changed, beside the size."""
+    try:
+        with PIL.Image.open(BytesIO(data)) as header:
+            bands, stored_as = header.getbands(), f"{header.mode} {[tile[3] for tile in header.tile]}"
+            has_alpha = "A" in bands or "transparency" in header.info
+            turned = header.getexif().get(ORIENTATION, 1) != 1
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        # OpenCV has read it; that Pillow does not is no reason to leave it out.
+        bands, stored_as, has_alpha, turned = ("R", "G", "B"), "", False, False
+    if ";16" in stored_as or bands in (("I",), ("F",)):
+        yield "more than 8 bits a colour reduced to 8"
+    if bands[0] in ("L", "1", "I", "F"):
+        yield "grey repeated for each colour"
+    elif bands in (("P",), ("C", "M", "Y", "K")):
+        yield f"{'palette' if bands == ('P',) else 'CMYK'} converted to RGB"
+    if has_alpha:
+        yield "transparency dropped"
+    if turned:
+        yield "turned as EXIF says"
+    if "." in name:
+        yield "a dot in its name, where BasicSR's own datasets cut it"
+
+
+def report(outcomes: Sequence[Outcome], output: Path) -> str:
+    """Lines that sum up what became of the files."""
+    left_out = [o for o in outcomes if o.left_out]
+    size = (output / "data.mdb").stat().st_size / 2**20
+    lines = [f"{len(outcomes) - len(left_out)} of {len(outcomes)} images in {output}, {size:,.0f} MiB"]
+    lines += [f"  {count} with a note: {note}" for note, count in Counter(n for o in outcomes for n in o.notes).items()]
+    lines += [f"  left out: {o.left_out}" for o in left_out[:SHOWN]]
+    if left_out:
+        lines.append(f"{len(left_out)} left out; each file's outcome is in {output / 'packing.jsonl'}")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, help="folder of images, nested or flat")
-    parser.add_argument("--output", required=True, help="the LMDB to make, NAME.lmdb")
+    parser.add_argument("--input", help="folder of images, nested or flat")
+    parser.add_argument("--output", type=Path, required=True, help="the LMDB, NAME.lmdb")
     parser.add_argument("--size", type=int, default=512, help="side of the stored images (default 512)")
+    parser.add_argument("--format", choices=CODECS, default="png", help="webp is without loss (default png)")
+    parser.add_argument("--level", type=int, help="of PNG 0 to 9 (default 1), of JPEG 1 to 100 (default 95)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--verify", action="store_true", help="read everything back (without --input: do no more)")
     args = parser.parse_args()
+    if args.input is None and not args.verify:
+        parser.error("--input is missing, or --verify")
+    left_out = False
     try:
-        left_out = pack(args.input, args.output, args.size)
+        if args.input is not None:
+            stored = StoredFormat(args.format, args.level)
+            outcomes = pack(args.input, args.output, args.size, stored, args.workers)
+            sys.stderr.write(report(outcomes, args.output))
+            left_out = any(o.left_out for o in outcomes)
+        faults = list(verify(args.output, args.workers)) if args.verify else []
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
-    for line in left_out:
-        sys.stderr.write(f"left out: {line}\n")
-    if left_out:
-        sys.exit(f"error: {len(left_out)} images were left out; the others are in {args.output}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
+    if faults:
+        sys.exit("".join(f"{fault}\n" for fault in faults) + f"error: {len(faults)} faults in {args.output}")
+    if args.verify:
+        sys.stderr.write(f"{args.output} is whole\n")
+    sys.exit(1 if left_out else 0)
 
 
 if __name__ == "__main__":

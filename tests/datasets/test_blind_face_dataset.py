@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from basicsr.data import build_dataloader
+from lmdb_probe import Maps
 from torch.utils.data import DataLoader
 
 from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
+from restoreformer.datasets.sampling import SeededSampler
 from restoreformer.errors import RestoreFormerError, error_line
 
 DEGRADATION = {"blur_sigma": [0.2, 2.0], "downsample": [1.0, 4.0], "noise": [0.0, 20.0], "jpeg": [60.0, 100.0]}
@@ -102,10 +106,80 @@ def test_less_than_a_batch_is_refused(faces_lmdb):
     assert len(make(faces_lmdb, batch_size_per_gpu=16, dataset_enlarge_ratio=4)) == 4
 
 
-def test_a_bad_record_is_named_from_a_worker_in_one_line(tmp_path, faces_folder):
-    for i in range(2):
-        (tmp_path / f"{i:05d}.png").write_bytes((faces_folder / f"{i:05d}.png").read_bytes())
-    (tmp_path / "00001.png").write_bytes(b"broken")
+def with_bad(tmp_path, faces_folder, good, bad):
+    """A folder of so many good images and so many that are none."""
+    for i in range(good + bad):
+        data = (faces_folder / f"{i % 4:05d}.png").read_bytes() if i < good else b"broken"
+        (tmp_path / f"{i:05d}.png").write_bytes(data)
+    return tmp_path
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_a_bad_record_is_named_from_a_worker_in_one_line(phase, tmp_path, faces_folder):
+    folder = with_bad(tmp_path, faces_folder, 1, 1)
     with pytest.raises(RestoreFormerError) as caught:
-        list(DataLoader(make(tmp_path), num_workers=1))
-    assert error_line(caught.value) == f"Expected an image under 00001 in {tmp_path}, got 6 bytes that are none."
+        list(DataLoader(make(folder, phase, max_bad_share=0.6 * (phase == "val")), num_workers=1))
+    line = f"Expected an image under 00001 in {folder}, got 6 bytes that are none."
+    told = " Bad images so far: 1 of 2, and max_bad_share allows 0.00%."
+    assert error_line(caught.value) == line + told * (phase == "train")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_records_are_skipped_and_counted_up_to_a_share(workers, tmp_path, faces_folder, caplog):
+    folder = with_bad(tmp_path, faces_folder, 8, 2)
+    dataset = make(folder, max_bad_share=0.2)
+    for _ in range(2):
+        samples = list(DataLoader(dataset, num_workers=workers))
+        assert len(samples) == 10 and {s["gt_path"][0] for s in samples} <= {f"{i:05d}.png" for i in range(8)}
+    assert len(dataset.bad_records) == 2
+    with pytest.raises(RestoreFormerError, match=r"Bad images so far: 2 of 10, and max_bad_share allows 10.00%"):
+        list(DataLoader(make(folder, max_bad_share=0.1), num_workers=workers))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, "0.1", True])
+def test_shares_without_sense(share, faces_lmdb):
+    with pytest.raises(RestoreFormerError, match="max_bad_share to be a number from 0 to below 1"):
+        make(faces_lmdb, max_bad_share=share)
+
+
+def epoch_of(dataset, workers, epoch=3, rank=0, ranks=1, seed=7, context=None):
+    """An epoch's samples by name, as BasicSR's training loads them."""
+    torch.manual_seed(seed + rank)
+    sampler = SeededSampler(dataset, ranks, rank, ratio=2)
+    sampler.set_epoch(epoch)
+    torch.randn(workers + 1)  # what else a training draws has no say
+    loader = DataLoader(dataset, sampler=sampler, num_workers=workers, multiprocessing_context=context)
+    return [(s["gt_path"][0], s["lq"].numpy().tobytes()) for s in loader]
+
+
+def test_samples_depend_on_seed_and_epoch_alone(faces_lmdb):
+    dataset = make(faces_lmdb, use_hflip=True, degradation=DEGRADATION)
+    alone = epoch_of(dataset, 0)
+    assert len(alone) == 8 == len(set(alone))
+    assert epoch_of(dataset, 1) == epoch_of(dataset, 3) == alone
+    assert epoch_of(dataset, 2, context="spawn") == alone
+    assert not set(epoch_of(dataset, 0, epoch=4)) & set(alone)
+    assert not set(epoch_of(dataset, 0, seed=8)) & set(alone)
+    # Two processes share the epoch out: the same draws, every second one each.
+    assert [epoch_of(dataset, 1, rank=r, ranks=2) for r in range(2)] == [alone[0::2], alone[1::2]]
+
+
+def test_persistent_workers_learn_of_the_next_epoch(faces_lmdb):
+    dataset = make(faces_lmdb, degradation=DEGRADATION)
+    torch.manual_seed(7)
+    sampler = SeededSampler(dataset, 1, 0)
+    loader = DataLoader(dataset, sampler=sampler, num_workers=2, persistent_workers=True)
+    epochs = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        epochs.append({s["lq"].numpy().tobytes() for s in loader})
+    assert not epochs[0] & epochs[1]
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_an_lmdb_is_opened_by_the_worker_that_reads_it(context, faces_lmdb):
+    dataset = make(faces_lmdb)
+    assert "faces.lmdb/data.mdb" not in Path("/proc/self/maps").read_text()
+    mapped = next(iter(DataLoader(Maps(dataset), batch_size=None, num_workers=1, multiprocessing_context=context)))
+    assert mapped == [1, False]
+    assert "faces.lmdb/data.mdb" not in Path("/proc/self/maps").read_text()

@@ -1,8 +1,20 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
+from scipy import stats
 
-from restoreformer.datasets.degradation import Degradation, jpeg
+from restoreformer.datasets import degradation
+from restoreformer.datasets.degradation import (
+    LUMA,
+    PRESETS,
+    RELEASED,
+    Degradation,
+    Strengths,
+    build_degradation,
+    jpeg,
+)
 from restoreformer.errors import RestoreFormerError
 
 NONE = {"blur_sigma": (0, 0), "downsample": (1, 1), "noise": (0, 0), "jpeg": (100, 100)}
@@ -79,26 +91,132 @@ def test_kernel_must_be_odd():
         Degradation(blur_kernel_size=40)
 
 
-def test_released_kernels(face):
-    """Kernels of one of two sizes, every second one with two sigmas and a direction."""
-    degrade = Degradation(**{**NONE, "blur_sigma": (4, 4)}, blur_kernel_size=[39, 41], anisotropic=1.0)
-    # With one sigma across and along, a turned kernel is the round one.
-    round_one = Degradation(**{**NONE, "blur_sigma": (4, 4)}, blur_kernel_size=41)
-    a, b = (d(face, np.random.default_rng(0)).astype(float) for d in (degrade, round_one))
-    assert np.abs(a - b).max() <= 3
-    drawn = Degradation(**{**NONE, "blur_sigma": (0.1, 10)}, blur_kernel_size=[39, 41], anisotropic=0.5)
-    point = np.zeros((101, 101, 3), np.float32)
-    point[50, 50] = 1
-    ratios = []
-    for seed in range(200):
-        spot = drawn._blur(point, 2.0, np.random.default_rng(seed))[:, :, 0].clip(0)
-        assert spot.sum() == pytest.approx(1, abs=1e-3)
-        y, x = np.mgrid[-50:51, -50:51]
-        spread = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=spot.ravel())
-        low, high = np.linalg.eigvalsh(spread)
-        ratios.append(np.sqrt(high / low))
-    # Near half are round.
-    assert 70 < sum(r < 1.01 for r in ratios) < 130 and max(ratios) > 3
-    for wrong in ({"blur_kernel_size": [39, 40]}, {"blur_kernel_size": []}, {"anisotropic": 1.5}):
+def test_kernels_of_the_released_code():
+    """Of two sizes, every second one with two sigmas and a direction."""
+    drawn = [RELEASED.draw(np.random.default_rng(seed)) for seed in range(10_000)]
+    assert {d.blur_kernel_size for d in drawn} == {39, 41}
+    assert np.mean([d.blur_kernel_size == 39 for d in drawn]) == pytest.approx(0.5, abs=0.02)
+    turned = [d for d in drawn if d.across is not None]
+    assert len(turned) / len(drawn) == pytest.approx(0.5, abs=0.02)
+    assert uniform([d.across for d in turned], 0.1, 10) and uniform([d.direction for d in turned], -np.pi, np.pi)
+    for wrong in ({"blur_kernel_size": [39, 40]}, {"blur_kernel_size": []}, {"anisotropic": 1.5}, {"gray_prob": "1"}):
         with pytest.raises(RestoreFormerError, match="Expected degradation"):
             Degradation(**wrong)
+
+
+def uniform(values, low, high):
+    """Kolmogorov's test, and that the ends are neared."""
+    values = np.array(values)
+    inside = low <= values.min() < low + 0.01 * (high - low) and high - 0.01 * (high - low) < values.max() <= high
+    return inside and stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 0.01
+
+
+def test_draws_of_the_paper_are_uniform_and_independent():
+    rng = np.random.default_rng(0)
+    drawn = [Degradation().draw(rng) for _ in range(10_000)]
+    assert uniform([d.blur_sigma for d in drawn], 0.2, 10)
+    assert uniform([d.downsample for d in drawn], 1, 8)
+    assert uniform([d.noise for d in drawn], 0, 20)
+    # Whole numbers: 60 and 100 stand for half a step each.
+    counts = np.bincount([d.jpeg for d in drawn], minlength=101)[60:]
+    expected = np.r_[0.5, np.ones(39), 0.5] * len(drawn) / 40
+    assert counts.sum() == len(drawn) and stats.chisquare(counts, expected).pvalue > 0.01
+    table = np.array([(d.blur_sigma, d.downsample, d.noise, d.jpeg) for d in drawn])
+    assert np.abs(np.corrcoef(table.T) - np.eye(4)).max() < 0.04
+    assert all(d[4:] == (41, None, 0.0, None, None, False) for d in drawn)
+
+
+def test_levels_measured_back(face):
+    """From the small image within, which the last step but enlarges: here it does not even that."""
+    grey = np.full((512, 512, 3), 128, np.uint8)
+    for delta in (5.0, 10.0, 18.0):
+        noisy = degrade(grey, noise=(delta, delta)).astype(float) @ LUMA
+        assert noisy.std() == pytest.approx(delta * np.sqrt((LUMA**2).sum()), rel=0.05)
+    # A compression of what was so compressed changes least at its own quality.
+    for quality in (60, 75, 92):
+        out = degrade(face, jpeg=(quality, quality))
+        change = {q: np.abs(jpeg(out, q).astype(float) - out).mean() for q in range(50, 101, 1)}
+        assert abs(min(change, key=change.get) - quality) <= 1
+    # Enlarging keeps what it enlarged: the spectrum ends where the small image's does.
+    out = degrade(np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8), downsample=(4, 4))
+    power = np.abs(np.fft.fft2(out[:, :, 1] - out[:, :, 1].mean())) ** 2
+    frequency = np.abs(np.fft.fftfreq(128))
+    beyond = power[np.maximum.outer(frequency, frequency) > 2 / 8].sum() / power.sum()
+    assert out.shape == (128, 128, 3) and beyond < 0.03
+
+
+def test_the_order_of_the_steps(face, monkeypatch):
+    steps = []
+
+    def spy(module, name, label):
+        real = getattr(module, name)
+
+        def call(*args, **kwargs):
+            steps.append((label, args[0].shape[0]))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, call)
+
+    spy(degradation, "blur_and_resize", "blur and resize")
+    spy(degradation, "jpeg", "JPEG")
+    spy(degradation.cv2, "resize", "resize back")
+
+    class Rng:
+        def standard_normal(self, shape, dtype):
+            steps.append(("noise", shape[0]))
+            return np.full(shape, 3, dtype)
+
+    drawn = Strengths(0.0, 4.0, 5.0, 100, 41)
+    out = Degradation()(np.full((64, 64, 3), 100, np.uint8), Rng(), drawn)
+    assert steps == [("blur and resize", 64), ("noise", 16), ("JPEG", 16), ("resize back", 16)]
+    assert (out == 115).all()
+
+
+def test_float64_rounds_as_float32_nearly_always(face):
+    """So that a test set may be made exactly, and stay what the network was trained on."""
+    for seed in range(5):
+        fast, exact = (RELEASED(face, np.random.default_rng(seed), exact=e).astype(int) for e in (False, True))
+        assert np.abs(fast - exact).max() <= 3 and (fast != exact).mean() < 0.01
+
+
+def test_presets_and_what_replaces_their_values():
+    assert build_degradation({}) == build_degradation({"preset": "paper"}) == Degradation()
+    released = build_degradation({"preset": "released", "noise": [0, 10]})
+    assert released == replace(RELEASED, noise=[0, 10])
+    assert (RELEASED.blur_sigma, RELEASED.downsample, RELEASED.noise, RELEASED.jpeg) == (
+        (0.1, 10), (0.8, 8), (0, 20), (60, 100)
+    )  # fmt: skip
+    assert (RELEASED.anisotropic, RELEASED.blur_kernel_size) == (0.5, (39, 41))
+    mixed = PRESETS["mixed"]
+    assert (mixed.color_jitter_prob, mixed.color_jitter_shift, mixed.tone_prob, mixed.gray_prob) == (0.3, 20, 0.3, 0.01)
+    with pytest.raises(RestoreFormerError, match="preset to be one of paper, released, mixed, got papers"):
+        build_degradation({"preset": "papers"})
+
+
+def test_colours_of_the_mixed_preset_are_drawn_as_often_as_told():
+    rng = np.random.default_rng(0)
+    drawn = [PRESETS["mixed"].draw(rng) for _ in range(10_000)]
+    shifts = [s for d in drawn for s in d.shift or ()]
+    assert len(shifts) / 3 / len(drawn) == pytest.approx(0.3, abs=0.02) and uniform(shifts, -20, 20)
+    tones = np.array([d.tone for d in drawn if d.tone])
+    assert len(tones) / len(drawn) == pytest.approx(0.3, abs=0.02)
+    assert all(uniform(t, *r) for t, r in zip(tones.T, [(0.5, 1.5), (0.5, 1.5), (0, 1.5)], strict=True))
+    assert np.mean([d.gray for d in drawn]) == pytest.approx(0.01, abs=0.004)
+
+
+def test_colours_by_hand(face):
+    plain = Strengths(0.0, 1.0, 0.0, 100, 41)
+
+    def colours(**drawn):
+        return Degradation()(face, np.random.default_rng(0), plain._replace(**drawn)).astype(float)
+
+    base = colours()
+    luma = (base @ LUMA)[:, :, None]
+    assert np.abs(colours(shift=(10.0, 0.0, -10.0)) - (base + [10, 0, -10]).clip(0, 255)).max() <= 0.5
+    assert np.abs(colours(tone=(0.5, 1.0, 1.0)) - base / 2).max() <= 0.5
+    assert np.abs(colours(tone=(1.0, 0.5, 1.0)) - (base + luma.mean()) / 2).max() <= 0.51
+    assert np.abs(colours(tone=(1.0, 1.0, 0.0)) - luma).max() <= 0.51
+    assert np.abs(colours(gray=True) - luma).max() <= 0.51
+    everything = colours(shift=(9.0, 0.0, 0.0), tone=(0.9, 0.8, 0.7), gray=True)
+    shifted = ((base + [9, 0, 0]) @ LUMA)[:, :, None]
+    assert np.abs(everything - 0.9 * (0.8 * shifted + 0.2 * shifted.mean())).max() <= 0.51

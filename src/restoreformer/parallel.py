@@ -1,0 +1,84 @@
+"""Work on many items in processes, in order, holding few of them in memory."""
+
+import multiprocessing.connection
+import multiprocessing.process
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import cv2
+import torch
+
+from restoreformer.errors import RestoreFormerError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Items that are under way or wait to be taken, for each worker.
+AHEAD = 4
+
+
+def ordered_map(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    workers: int,
+    initializer: Callable[..., None] | None = None,
+    initargs: tuple[Any, ...] = (),
+) -> Iterator[R]:
+    """``work`` of each item, in the order of the items, done by ``workers`` processes; 0 does it in this one.
+
+    No more than a few results for each worker are held. Workers end with this process, however it ends.
+
+    Args:
+        work: a function of a module, so that every start method can hand it over.
+        initializer, initargs: called once in each worker before the first item.
+
+    Raises:
+        RestoreFormerError: a number of workers without sense, or a worker that was killed.
+    """
+    if workers < 0:
+        raise RestoreFormerError(f"Expected 0 or more worker processes, got {workers}.")
+    if workers == 0:
+        if initializer is not None:
+            initializer(*initargs)
+        yield from map(work, items)
+        return
+    pool = ProcessPoolExecutor(workers, initializer=_start, initargs=(initializer, initargs))
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise RestoreFormerError(
+            "Expected worker processes to live, one was killed: is there enough memory? Use fewer workers."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches every process of a terminal; it is the parent's to act on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Workers that each use every core stand in each other's way.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot tell its workers, who would wait for it for good."""
+    parent = multiprocessing.process.parent_process()
+    assert parent is not None, "a worker has a parent"
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
