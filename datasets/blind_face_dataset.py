@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, NotRequired, TypedDict
 
-import cv2
 import numpy as np
 import torch
 from basicsr.utils import get_root_logger
@@ -24,6 +23,7 @@ from restoreformer.datasets.sampling import SeededIndex
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import REGIONS
 from restoreformer.images import Image, resize, to_tensor
+from restoreformer.parallel import use_one_thread
 
 
 class FaceSample(TypedDict):
@@ -134,7 +134,7 @@ class BlindFaceDataset(Dataset[FaceSample]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> FaceSample:
-        one_thread_in_a_worker(os.getpid())
+        _settle(os.getpid())
         rng = self._generator(index)
         if self.bad_records is None:
             return self._sample(index, rng)
@@ -192,10 +192,7 @@ def validation_generator(name: str, seed: int) -> np.random.Generator:
 
 
 @cache
-def one_thread_in_a_worker(process: int) -> None:
-    """As torch does for itself: workers that each use every core stand in each other's way.
-
-    Once in each process; what the cache holds of the parent's, a fork inherits.
-    """
+def _settle(process: int) -> None:
+    """Once in each process; a fork inherits what the cache holds of its parent's."""
     if get_worker_info() is not None:
-        cv2.setNumThreads(1)
+        use_one_thread()

@@ -68,12 +68,34 @@ def ordered_map(
 def _start(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
     # Ctrl-C reaches every process of a terminal; it is the parent's to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Workers that each use every core stand in each other's way.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    use_one_thread()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer(*initargs)
+
+
+def use_one_thread() -> None:
+    """What a worker does first: workers that each use every core stand in each other's way."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+_threads = 1
+
+
+def _before_fork() -> None:
+    global _threads
+    _threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+
+
+def _after_fork() -> None:
+    cv2.setNumThreads(_threads)
+
+
+# OpenCV's threads do not live on in a fork, where being told to use fewer of them it waits for them for good.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
 
 
 def _end_with_parent() -> None:

@@ -219,4 +219,4 @@ def test_colours_by_hand(face):
     assert np.abs(colours(gray=True) - luma).max() <= 0.51
     everything = colours(shift=(9.0, 0.0, 0.0), tone=(0.9, 0.8, 0.7), gray=True)
     shifted = ((base + [9, 0, 0]) @ LUMA)[:, :, None]
-    assert np.abs(everything - 0.9 * (0.8 * shifted + 0.2 * shifted.mean())).max() <= 0.51
+    assert np.abs(everything - 0.9 * (0.8 * shifted + 0.2 * shifted.mean())).max() <= 0.6
