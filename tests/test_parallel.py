@@ -89,7 +89,7 @@ def test_workers_end_with_a_parent_that_is_killed():
 
 
 def blur(_):
-    return float(cv2.GaussianBlur(np.ones((600, 600, 3), np.float32), (41, 41), 5).mean())
+    return float(cv2.GaussianBlur(np.ones((2000, 2000, 3), np.float32), (41, 41), 5).mean())
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
