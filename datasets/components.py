@@ -122,12 +122,17 @@ def mirror(box: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.array([size - 1 - x2, y1, size - 1 - x1, y2], dtype=np.float32)
 
 
-def boxes_from_landmarks(landmarks: NDArray[np.floating], size: int) -> Boxes:
-    """Boxes from the five landmarks of an aligned face of side ``size``.
+# Nothing smaller than half of 32 pixels is told from its surroundings (released).
+SMALLEST_HALF = 16.0
 
-    Detectors give centres of the eyes, so the eye's half width comes from anatomy: the opening of an
-    eye is about 0.47 of the distance between the eyes (30 of 64 mm). The mouth's square spans
-    its two corners.
+
+def boxes_from_landmarks(landmarks: NDArray[np.floating], size: int) -> Boxes:
+    """Boxes from the five landmarks of an aligned face of side ``size``, of the released boxes' kind.
+
+    The released ones are the mean and half the larger extent, at least 16, of the outline of each eye and
+    of the lips. Detectors give centres of the eyes, so the eye's half width comes from anatomy: the opening
+    of an eye is about 0.47 of the distance between the eyes (30 of 64 mm). The mouth's square spans its two
+    corners.
 
     Args:
         landmarks: ``(5, 2)``: viewer's left eye, right eye, nose, left and right corner of the mouth.
@@ -135,11 +140,24 @@ def boxes_from_landmarks(landmarks: NDArray[np.floating], size: int) -> Boxes:
     """
     points = np.asarray(landmarks, dtype=np.float64) * (FRAME / size)
     left, right, _, mouth_left, mouth_right = points
-    eye_half = float(np.linalg.norm(right - left)) * 0.47 / 2
-    mouth_half = float(np.linalg.norm(mouth_right - mouth_left)) / 2
+    eye_half = max(SMALLEST_HALF, float(np.linalg.norm(right - left)) * 0.47 / 2)
+    mouth_half = max(SMALLEST_HALF, float(np.linalg.norm(mouth_right - mouth_left)) / 2)
     mouth = (mouth_left + mouth_right) / 2
     return {
         "left_eye": [*map(float, left), eye_half],
         "right_eye": [*map(float, right), eye_half],
         "mouth": [*map(float, mouth), mouth_half],
     }
+
+
+def nonsense(boxes: Boxes) -> str | None:
+    """Why boxes cannot be those of an aligned face, or None: beyond the image, or eyes and mouth misplaced."""
+    for region, (cx, cy, half) in boxes.items():
+        if not (half > 0 and half <= min(cx, cy) and max(cx, cy) + half <= FRAME):
+            return f"{region} at ({cx:.0f}, {cy:.0f}), {2 * half:.0f} wide, is not within {FRAME}x{FRAME}"
+    left, right, mouth = (boxes[region] for region in REGIONS)
+    if left[0] >= right[0]:
+        return f"left_eye at x {left[0]:.0f} is not left of right_eye at {right[0]:.0f}"
+    if mouth[1] <= max(left[1], right[1]):
+        return f"mouth at y {mouth[1]:.0f} is not below the eyes at {left[1]:.0f} and {right[1]:.0f}"
+    return None

@@ -56,7 +56,7 @@ class FaceRestorer:
     Args:
         model: a name of ``restoreformer.pretrained.FILES`` or a path: the authors' ``.ckpt``, GFPGAN's
             ``.pth`` or a file that training here wrote.
-        detector: a name of ``restoreformer.detection.DETECTORS``, or None to restore aligned faces only.
+        detector: what ``restoreformer.detection.build_detector`` takes, or None to restore aligned faces only.
         device: ``cuda``, ``mps``, ``cpu``; None takes the best there is.
         weights_dir: searched first for pretrained files, and downloaded to.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from restoreformer.detection import DETECTORS
+from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES, read, resize, write
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer
@@ -77,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"a pretrained name or a file (default {DEFAULT_MODEL})")
     parser.add_argument("--aligned", action="store_true", help="inputs are aligned faces, as FFHQ's")
-    parser.add_argument("--detector", choices=DETECTORS, default="retinaface", help="centerface needs no download")
+    parser.add_argument("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--weights-dir", type=Path, help="where pretrained files are looked for first")
     args = parser.parse_args()

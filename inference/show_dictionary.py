@@ -4,13 +4,11 @@ python inference/show_dictionary.py --model experiments/small_dictionary/models/
 """
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
 import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -19,7 +17,7 @@ from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.build import DICTIONARIES, RESTORERS, build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, to_image, write
+from restoreformer.images import tiled, to_image, write
 from restoreformer.inference.face_restorer import choose_device
 from restoreformer.pretrained import local_file
 
@@ -41,14 +39,6 @@ def decode_entries(net: VQAutoencoder) -> Tensor:
     return torch.cat(patches)
 
 
-def picture(patches: Tensor) -> Image:
-    """The patches row by row in a square, the first entry top left; what is left over is grey."""
-    across = math.ceil(math.sqrt(len(patches)))
-    blank = torch.zeros(across * across - len(patches), *patches.shape[1:])
-    tiles = [to_image(patch) for patch in torch.cat([patches, blank])]
-    return np.vstack([np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a file of stage 1, or of a network that restores")
@@ -59,7 +49,7 @@ def main() -> None:
     try:
         checkpoint = read_checkpoint(local_file(args.model, args.weights_dir))
         net = build_from_checkpoint(checkpoint, (*RESTORERS, *DICTIONARIES)).to(choose_device(args.device))
-        write(args.output, picture(decode_entries(net)))
+        write(args.output, tiled([to_image(patch) for patch in decode_entries(net)]))
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
 

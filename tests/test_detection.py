@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -6,6 +8,9 @@ import torch
 from restoreformer import pretrained
 from restoreformer.detection import LONGEST_SIDE, build_detector
 from restoreformer.errors import RestoreFormerError
+
+# Beside the project, where development material is kept.
+YUNET = Path(__file__).parents[2] / "shared" / "weights" / "yunet_n_dynamic.onnx"
 
 # By hand on scikit-image's astronaut: eyes, tip of the nose, corners of the mouth.
 ASTRONAUT = np.array([[203, 101], [247, 104], [224, 125], [203, 143], [242, 145]])
@@ -58,6 +63,25 @@ def test_retinaface_without_its_weights_says_so(tmp_path, monkeypatch):
         build_detector("retinaface", tmp_path)
 
 
+@pytest.mark.skipif(not YUNET.is_file(), reason="YuNet's weights are not here")
+def test_yunet_from_an_onnx_file(astronaut):
+    detect = build_detector(str(YUNET))
+    (face,) = detect(astronaut)
+    assert np.abs(face.landmarks - ASTRONAUT).max() < 5 and 0.5 < face.score <= 1
+    x1, y1, x2, y2 = face.box
+    assert x1 < 203 and x2 > 247 and y1 < 90 and y2 > 150
+    assert len(detect(astronaut[:200, 100:400])) == 1
+    assert detect(np.full((200, 300, 3), 127, np.uint8)) == []
+
+
+def test_onnx_files_that_are_none(tmp_path):
+    with pytest.raises(RestoreFormerError, match="Expected YuNet's ONNX file at .*, found none"):
+        build_detector(str(tmp_path / "yunet.onnx"))
+    (tmp_path / "yunet.onnx").write_bytes(b"none")
+    with pytest.raises(RestoreFormerError, match="Expected YuNet's ONNX file at .*, could not read it"):
+        build_detector(str(tmp_path / "yunet.onnx"))
+
+
 def test_unknown_names():
-    with pytest.raises(RestoreFormerError, match="Expected a detector among retinaface, centerface, got mtcnn"):
+    with pytest.raises(RestoreFormerError, match="Expected a detector among retinaface, centerface, or .* got mtcnn"):
         build_detector("mtcnn")

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.geometry import FRAME
 from restoreformer.images import Image, resize
 from restoreformer.pretrained import find_pretrained
 
@@ -68,26 +69,51 @@ def _retinaface(weights_dir: str | Path | None, device: torch.device) -> Detecto
     return detect
 
 
+def _yunet(path: Path) -> Detector:
+    """YuNet from an ONNX file, by OpenCV; the file of OpenCV's model zoo, or one that takes any size."""
+    if not path.is_file():
+        raise RestoreFormerError(f"Expected YuNet's ONNX file at {path}, found none.")
+    try:
+        net = cv2.FaceDetectorYN.create(str(path), "", (FRAME, FRAME), score_threshold=CONFIDENCE)
+    except cv2.error as error:
+        reason = str(error).strip()
+        raise RestoreFormerError(f"Expected YuNet's ONNX file at {path}, could not read it: {reason}") from error
+
+    def detect(image: Image) -> list[DetectedFace]:
+        net.setInputSize((image.shape[1], image.shape[0]))
+        _, rows = net.detect(image)
+        rows = np.zeros((0, 15), np.float32) if rows is None else rows
+        corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+        found = zip(corners, rows, strict=True)
+        return [DetectedFace(box, float(row[14]), row[4:14].reshape(5, 2)) for box, row in found]
+
+    return detect
+
+
 DETECTORS: dict[str, Callable[[str | Path | None, torch.device], Detector]] = {
     "retinaface": _retinaface,
     "centerface": _centerface,
 }
+CHOICES = f"{', '.join(DETECTORS)}, or YuNet's ONNX file"
 
 
 def build_detector(name: str, weights_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Detector:
-    """A detector of :data:`DETECTORS`: BGR uint8 images of any size to faces, largest first.
+    """A detector: BGR uint8 images of any size to faces, largest first.
 
     Args:
-        name: ``retinaface`` or ``centerface``.
-        weights_dir: where the detector's weights are looked for, see ``restoreformer.pretrained``.
+        name: ``retinaface``, ``centerface``, or the path of YuNet as ``.onnx``.
+        weights_dir: where RetinaFace's weights are looked for, see ``restoreformer.pretrained``.
         device: where the network runs, if it is a torch network.
 
     Raises:
         RestoreFormerError: an unknown name, or weights that cannot be had.
     """
-    if name not in DETECTORS:
-        raise RestoreFormerError(f"Expected a detector among {', '.join(DETECTORS)}, got {name}.")
-    detect = DETECTORS[name](weights_dir, torch.device(device))
+    if name.endswith(".onnx"):
+        detect = _yunet(Path(name).expanduser())
+    elif name in DETECTORS:
+        detect = DETECTORS[name](weights_dir, torch.device(device))
+    else:
+        raise RestoreFormerError(f"Expected a detector among {CHOICES}, got {name}.")
 
     def at_working_size(image: Image) -> list[DetectedFace]:
         height, width = image.shape[:2]

@@ -1,5 +1,7 @@
 """Images as everything here holds them, BGR ``(h, w, 3)`` uint8 as OpenCV's, and the way to tensors and back."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -77,6 +79,15 @@ def resize(image: Image, width: int, height: int) -> Image:
     shrinks = width < image.shape[1] or height < image.shape[0]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def tiled(tiles: Sequence[Image]) -> Image:
+    """Images of one size row by row, nearly square, the first top left; what is left over is grey."""
+    across = math.ceil(math.sqrt(len(tiles)))
+    blank = np.full_like(tiles[0], 128)
+    rows = math.ceil(len(tiles) / across)
+    padded = [*tiles, *[blank] * (rows * across - len(tiles))]
+    return np.vstack([np.hstack(padded[i : i + across]) for i in range(0, len(padded), across)])
 
 
 def to_tensor(image: Image) -> Tensor:

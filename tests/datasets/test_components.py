@@ -3,7 +3,14 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from restoreformer.datasets.components import boxes_from_landmarks, find_boxes, locations, read_boxes, write_boxes
+from restoreformer.datasets.components import (
+    boxes_from_landmarks,
+    find_boxes,
+    locations,
+    nonsense,
+    read_boxes,
+    write_boxes,
+)
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS, TEMPLATE
 
@@ -71,3 +78,44 @@ def test_boxes_of_the_average_face():
     # 0.47 of 126 pixels between the eyes.
     assert 2 * boxes["left_eye"][2] == pytest.approx(0.47 * 125.92, abs=0.1)
     assert boxes["mouth"] == pytest.approx([257.175, 371.28, 55.914], abs=0.01)
+
+
+def released_box(outline):
+    """How the released boxes were made, from the outline of an eye or of the lips in a frame of 512."""
+    extent = outline.max(0) - outline.min(0)
+    return [*outline.mean(0), max(extent.max() / 2, 16)]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.8, 1.2, 0.4])
+def test_boxes_are_of_the_released_kind(scale):
+    """A face drawn as ellipses, of an adult's proportions (eye 30 mm, eyes 64 mm apart, mouth 50 mm)."""
+    turns = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    circle = np.stack([np.cos(turns), np.sin(turns)], 1)
+    mm = scale * 126 / 64
+    centres = np.array([[256 - 32 * mm, 240], [256 + 32 * mm, 240], [256, 240 + 66 * mm]])
+    eye, lips = circle * (15 * mm, 5 * mm), circle * (25 * mm, 10 * mm)
+    outlines = {"left_eye": eye + centres[0], "right_eye": eye + centres[1], "mouth": lips + centres[2]}
+    corners = [centres[2] - (25 * mm, 0), centres[2] + (25 * mm, 0)]
+    found = boxes_from_landmarks(np.array([centres[0], centres[1], [256, 240 + 38 * mm], *corners]), FRAME)
+    for region, outline in outlines.items():
+        assert found[region] == pytest.approx(released_box(outline), abs=0.4), region
+    # Enlarged as the option files say, at 512 an eye is seen over its box times 1.4.
+    wide = locations(found, FRAME, 1.4, flipped=False)
+    assert wide["left_eye"][2] - wide["left_eye"][0] == pytest.approx(2 * 1.4 * found["left_eye"][2] - 1, abs=1e-3)
+    assert wide["mouth"][2] - wide["mouth"][0] == pytest.approx(2 * found["mouth"][2] - 1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "region, box, reason",
+    [
+        (None, None, None),
+        ("left_eye", [320.0, 240.0, 30.0], "left_eye at x 320 is not left of right_eye at 320"),
+        ("mouth", [257.0, 239.0, 56.0], "mouth at y 239 is not below the eyes at 240 and 238"),
+        ("mouth", [257.0, 470.0, 56.0], "mouth at (257, 470), 112 wide, is not within 512x512"),
+        ("left_eye", [20.0, 240.0, 30.0], "left_eye at (20, 240), 60 wide, is not within 512x512"),
+        ("right_eye", [320.0, 240.0, 0.0], "right_eye at (320, 240), 0 wide, is not within 512x512"),
+        ("right_eye", [float("nan"), 240.0, 30.0], "right_eye at (nan, 240), 60 wide, is not within 512x512"),
+    ],
+)
+def test_boxes_without_sense(region, box, reason):
+    assert nonsense(BOXES if region is None else {**BOXES, region: box}) == reason
