@@ -1,7 +1,6 @@
 """Training and validation samples of both stages."""
 
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -17,12 +16,12 @@ from torch.utils.data import Dataset, get_worker_info
 
 from restoreformer.datasets.bad_records import BadRecords
 from restoreformer.datasets.components import find_boxes, locations, read_boxes
-from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation
+from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation, file_generator
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.datasets.sampling import SeededIndex
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import REGIONS
-from restoreformer.images import Image, resize, to_tensor
+from restoreformer.images import Image, squared, to_tensor
 from restoreformer.parallel import use_one_thread
 
 
@@ -169,26 +168,13 @@ class BlindFaceDataset(Dataset[FaceSample]):
 
     def _generator(self, index: int) -> np.random.Generator:
         if not self.is_train:
-            return validation_generator(self.names[index], self.options.validation_seed)
+            return file_generator(self.names[index], self.options.validation_seed)
         if isinstance(index, SeededIndex):
             return np.random.default_rng(index.seed)
         return np.random.default_rng(int(torch.randint(2**62, ())))
 
     def _read(self, name: str) -> Image:
-        image = self.source.read(name)
-        height, width = image.shape[:2]
-        size = self.options.gt_size
-        if height != width or height < size:
-            raise RestoreFormerError(
-                f"Expected a square image of at least {size}x{size} under {name} in {self.source.root}, got "
-                f"{width}x{height}: align and pack it with --size {size}."
-            )
-        return resize(image, size, size)
-
-
-def validation_generator(name: str, seed: int) -> np.random.Generator:
-    """What a test face's degradation is drawn from: the same for a name and a seed, in every run."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+        return squared(self.source.read(name), self.options.gt_size, f"under {name} in {self.source.root}")
 
 
 @cache

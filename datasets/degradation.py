@@ -1,5 +1,6 @@
 """The degradation model of Eq. 19: blur, downsample, noise, JPEG, back to size; and colours, as peers add them."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -192,6 +193,11 @@ RELEASED = replace(PAPER, blur_sigma=(0.1, 10.0), downsample=(0.8, 8.0), blur_ke
 MIXED = replace(RELEASED, color_jitter_prob=0.3, tone_prob=0.3, gray_prob=0.01)
 PRESETS = {"paper": PAPER, "released": RELEASED, "mixed": MIXED}
 DEGRADATION_KEYS = ("preset", *(f.name for f in fields(Degradation)))
+
+
+def file_generator(name: str, seed: int) -> np.random.Generator:
+    """What a test face's degradation is drawn from: the same for a name and a seed, in every run."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def build_degradation(options: Mapping[str, Any]) -> Degradation:

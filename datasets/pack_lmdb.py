@@ -26,7 +26,7 @@ from restoreformer.datasets.resumable_lmdb import Outcome, ResumableLmdb
 from restoreformer.datasets.stored_format import CODECS, StoredFormat
 from restoreformer.datasets.verify_lmdb import verify
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import decode, resize
+from restoreformer.images import decode, squared
 from restoreformer.parallel import ordered_map
 
 LONGEST_NAME = 511  # LMDB's longest key
@@ -132,15 +132,9 @@ def _prepare(job: _Job) -> tuple[Outcome, bytes | None]:
             data = path.read_bytes()
         except OSError as error:
             raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
-        image = decode(data, f"in {path}")
-        height, width = image.shape[:2]
-        if height != width or height < job.size:
-            raise RestoreFormerError(
-                f"Expected {job.file} to be square and at least {job.size}x{job.size}, got {width}x{height}."
-            )
+        image = squared(decode(data, f"in {path}"), job.size, f"in {path}")
     except RestoreFormerError as error:
         return Outcome(job.file, name, left_out=str(error)), None
-    image = resize(image, job.size, job.size)
     record = job.stored.encode(image)
     digest = blake2b(record, digest_size=16).hexdigest()
     return Outcome(job.file, name, notes=list(_notes(data, name)), shape=list(image.shape), digest=digest), record

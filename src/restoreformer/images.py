@@ -81,6 +81,21 @@ def resize(image: Image, width: int, height: int) -> Image:
     return cv2.resize(image, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
 
 
+def squared(image: Image, size: int, what: str) -> Image:
+    """A square image at ``size`` x ``size``, averaged down if it is larger.
+
+    Raises:
+        RestoreFormerError: it is not square, or smaller; ``what`` says whose it is.
+    """
+    height, width = image.shape[:2]
+    if height != width or height < size:
+        raise RestoreFormerError(
+            f"Expected a square image of at least {size}x{size} {what}, got {width}x{height}: align it, or name a "
+            "smaller size."
+        )
+    return resize(image, size, size)
+
+
 def tiled(tiles: Sequence[Image]) -> Image:
     """Images of one size row by row, nearly square, the first top left; what is left over is grey."""
     across = math.ceil(math.sqrt(len(tiles)))

@@ -89,8 +89,8 @@ def test_what_cannot_be_packed_is_told_and_the_rest_is_packed(tmp_path, face):
     for part in (
         f"an image in {images}/broken.png, got 8 bytes that are none",
         f"an image in {images}/half.png, got 9000 bytes that are none",
-        "small.png to be square and at least 64x64, got 32x32",
-        "wide.png to be square",
+        f"a square image of at least 64x64 in {images}/small.png, got 32x32",
+        f"a square image of at least 64x64 in {images}/wide.png, got 160x64",
         "ASCII characters, as BasicSR's LMDBs have, got 'müller'",
         "other/good.png has the name of nested/good.png",
         "twin.bmp is the same picture as nested/good.png",
