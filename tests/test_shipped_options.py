@@ -18,13 +18,18 @@ from restoreformer.models.face_model import FaceModel
 ROOT = Path(__file__).parents[1]
 
 
-def adapted(path, folder, data, boxes):
+def adapted(path, folder, images, data, boxes):
     """The option file as BasicSR's parser would complete it, on the test's data."""
     opt = load(path)
     opt |= {"dist": False, "rank": 0, "world_size": 1, "num_gpu": 0, "is_train": "train" in opt}
     # 64 suits the full network, whose sides are multiples of 32.
     for phase, block in opt["datasets"].items():
-        block |= {"phase": phase, "dataroot_gt": str(data), "gt_size": 64, "skip_images": 0, "num_images": 2}
+        block["phase"] = phase.split("_")[0]
+        if block["type"] != "BlindFaceDataset":
+            # BasicSR's own, which read folders.
+            block |= {key: str(images) for key in block if key.startswith("dataroot_")} | {"scale": opt["scale"]}
+            continue
+        block |= {"dataroot_gt": str(data), "gt_size": 64, "skip_images": 0, "num_images": 2}
         block |= {"batch_size_per_gpu": 2} if phase == "train" else {}
         if "component_path" in block:
             block["component_path"] = str(boxes)
@@ -39,12 +44,13 @@ def adapted(path, folder, data, boxes):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_step(path, tmp_path, faces_lmdb, boxes_file):
-    opt = adapted(path, tmp_path, faces_lmdb, boxes_file)
+def test_a_step(path, tmp_path, faces_folder, faces_lmdb, boxes_file):
+    opt = adapted(path, tmp_path, faces_folder, faces_lmdb, boxes_file)
     model: FaceModel = build_model(opt)
-    dataset = build_dataset(next(iter(opt["datasets"].values())))
-    batch = torch.utils.data.default_collate([dataset[0], dataset[1]])
-    model.feed_data(batch)
+    datasets = [build_dataset(block) for block in opt["datasets"].values()]
+    batches = [torch.utils.data.default_collate([data[0], data[1]]) for data in datasets]
+    assert all(-1 <= batch["lq"].min() < 0 < batch["lq"].max() <= 1 for batch in batches)
+    model.feed_data(batches[0])
     if not opt["is_train"]:
         model.test()
         assert model.get_current_visuals()["result"].shape == (2, 3, 64, 64)
@@ -59,7 +65,7 @@ def test_a_step(path, tmp_path, faces_lmdb, boxes_file):
     # What stage 1 writes is what stage 2's file asks for.
     if path.stem == "train_dictionary":
         save_checkpoint(tmp_path / "g.pth", model.net_g)
-        later = adapted(path.with_name("train_restoreformer.yml"), tmp_path, faces_lmdb, boxes_file)
+        later = adapted(path.with_name("train_restoreformer.yml"), tmp_path, faces_folder, faces_lmdb, boxes_file)
         later["path"]["pretrain_network_g"] = str(tmp_path / "g.pth")
         later["train"] = {k: v for k, v in later["train"].items() if k not in ("perceptual_opt", "identity_opt")}
         del model
