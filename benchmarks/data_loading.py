@@ -76,6 +76,8 @@ def main() -> None:
     degradations.add_jpg_compression = lambda image, quality: compress(image, int(quality))
 
     source = ImageSource(args.faces)
+    for name in source.names:
+        source.read_bytes(name)  # into the system's cache
     rng = np.random.default_rng(0)
     for preset in ("paper", "released"):
         readers: dict[str, Callable[[int], Any]] = {"decoding": lambda i: source.read(source.names[i])}

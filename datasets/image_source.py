@@ -59,6 +59,7 @@ class ImageSource:
 
     def __init__(self, root: str | Path, hint: str = "") -> None:
         self.root = Path(root).expanduser()
+        self._path = str(self.root.resolve())
         self.is_lmdb = self.root.suffix == ".lmdb"
         if not self.root.is_dir():
             kind = "an LMDB" if self.is_lmdb else "a folder of images"
@@ -113,7 +114,7 @@ class ImageSource:
         if not self.is_lmdb:
             return FileClient("disk")
         try:
-            return lmdb_client(str(self.root.resolve()))
+            return lmdb_client(self._path)
         except lmdb.Error as error:
             raise RestoreFormerError(
                 f"Expected an LMDB at {self.root}, could not open it ({error}): pack the images again."
