@@ -73,8 +73,7 @@ class BlindFaceDataset(Dataset[FaceSample]):
 
     In training, flip and degradation depend on ``manual_seed``, the epoch and the place in it
     (``sampling.py``), not on the number of workers; under any other sampler they are drawn from torch's
-    generator. In validation nothing is flipped, and the degradation of a file depends on its name alone,
-    on every processor to the last bit.
+    generator. In validation nothing is flipped, and the degradation of a file depends on its name alone.
 
     Args:
         opt: the option file's block: the fields of :class:`BlindFaceOptions` and BasicSR's own.

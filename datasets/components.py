@@ -4,6 +4,7 @@ A box is ``[cx, cy, half]`` in pixels of the aligned face scaled to 512x512 (GFP
 and half the side of a square. Left and right are the viewer's.
 """
 
+import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
+from restoreformer.images import make_folder
 from restoreformer.pretrained import local_file
 
 Box = list[float]
@@ -84,9 +86,20 @@ def _entry(path: Path, name: str, entry: Mapping[str, object]) -> Boxes:
 
 
 def write_boxes(path: str | Path, boxes: Mapping[str, Boxes]) -> None:
-    """Write boxes in the released format, as plain lists that load with ``weights_only``."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: {region: list(box) for region, box in entry.items()} for name, entry in boxes.items()}, path)
+    """Write boxes in the released format, as plain lists that load with ``weights_only``; whole or not at all.
+
+    Raises:
+        RestoreFormerError: they cannot be written there.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    plain = {name: {region: list(box) for region, box in entry.items()} for name, entry in boxes.items()}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        torch.save(plain, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise RestoreFormerError(f"Expected to write {path}, could not: {error}") from error
 
 
 def find_boxes(boxes: Mapping[str, Boxes], name: str) -> Boxes | None:
@@ -151,7 +164,7 @@ def boxes_from_landmarks(landmarks: NDArray[np.floating], size: int) -> Boxes:
 
 
 def nonsense(boxes: Boxes) -> str | None:
-    """Why boxes cannot be those of an aligned face, or None: beyond the image, or eyes and mouth misplaced."""
+    """Why boxes cannot be those of an aligned face, or None: beyond the image, misplaced, or of a face too small."""
     for region, (cx, cy, half) in boxes.items():
         if not (half > 0 and half <= min(cx, cy) and max(cx, cy) + half <= FRAME):
             return f"{region} at ({cx:.0f}, {cy:.0f}), {2 * half:.0f} wide, is not within {FRAME}x{FRAME}"
@@ -160,4 +173,7 @@ def nonsense(boxes: Boxes) -> str | None:
         return f"left_eye at x {left[0]:.0f} is not left of right_eye at {right[0]:.0f}"
     if mouth[1] <= max(left[1], right[1]):
         return f"mouth at y {mouth[1]:.0f} is not below the eyes at {left[1]:.0f} and {right[1]:.0f}"
+    # Half of what they are in the average face; of a profile the eyes are near, but not the mouth.
+    if max(math.dist(left[:2], right[:2]), math.dist(left[:2], mouth[:2])) < FRAME / 8:
+        return "eyes and mouth are so near each other as those of a face in the background"
     return None

@@ -50,7 +50,7 @@ class Degradation:
         downsample: factor r by which the sides shrink (bilinear), 0.1 to 1000; below 1 they grow.
         noise: sigma delta of white Gaussian noise, grey levels, 0 to 255.
         jpeg: quality q, 1 to 100, rounded to a whole number.
-        blur_kernel_size: side of the kernel, odd, or several to choose from (the paper is silent; the
+        blur_kernel_size: side of the kernel, odd, 1 to 999, or several to choose from (the paper is silent; the
             released code's are 39 and 41).
         anisotropic: share of kernels with two sigmas and a direction (the released code's 0.5).
         color_jitter_prob: share of images whose three colours are shifted, each by up to
@@ -87,9 +87,9 @@ class Degradation:
                     f"Expected degradation: {name} to be two ascending numbers from {low} to {high}, got {value}."
                 )
         sizes = self._kernel_sizes()
-        if not sizes or any(not isinstance(k, int) or k < 1 or k % 2 == 0 for k in sizes):
+        if not sizes or any(type(k) is not int or k not in range(1, 1000, 2) for k in sizes):
             raise RestoreFormerError(
-                f"Expected degradation: blur_kernel_size to be odd and positive, got {self.blur_kernel_size}."
+                f"Expected degradation: blur_kernel_size to be odd, from 1 to 999, got {self.blur_kernel_size}."
             )
         most = dict.fromkeys(("anisotropic", "color_jitter_prob", "tone_prob", "gray_prob"), 1)
         for name, high in {**most, "color_jitter_shift": 255}.items():
@@ -126,7 +126,7 @@ class Degradation:
             image: BGR, ``(h, w, 3)``, uint8.
             rng: source of all chance: the same state gives the same result.
             drawn: strengths to use; otherwise they are drawn first.
-            exact: compute in float64, so that no processor rounds a pixel otherwise than another.
+            exact: compute in float64: what processors compute otherwise is then too little to round otherwise.
 
         Returns:
             The degraded image at the size of ``image``, uint8.
@@ -207,6 +207,6 @@ def build_degradation(options: Mapping[str, Any]) -> Degradation:
         RestoreFormerError: an unknown preset, or values without sense.
     """
     preset = options.get("preset", "paper")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise RestoreFormerError(f"Expected degradation: preset to be one of {', '.join(PRESETS)}, got {preset}.")
     return replace(PRESETS[preset], **{k: v for k, v in options.items() if k != "preset"})

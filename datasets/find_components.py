@@ -18,7 +18,7 @@ from restoreformer.datasets.image_source import ImageSource
 from restoreformer.detection import CHOICES, Detector, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME
-from restoreformer.images import Image, make_folder, resize, tiled, write
+from restoreformer.images import SUFFIXES, Image, make_folder, resize, tiled, write
 from restoreformer.parallel import ordered_map
 
 SHEET_FACES = 16
@@ -64,9 +64,12 @@ def _load(source: ImageSource, detector: str, weights_dir: Path | None) -> None:
 
 def _find(name: str) -> Boxes | str:
     try:
-        faces = _detect(resize(_source.read(name), FRAME, FRAME))
+        image = _source.read(name)
     except RestoreFormerError as error:
         return str(error)
+    if image.shape[0] != image.shape[1]:
+        return f"not square, {image.shape[1]}x{image.shape[0]}: {name}"
+    faces = _detect(resize(image, FRAME, FRAME))
     if not faces:
         return f"no face found: {name}"
     boxes = boxes_from_landmarks(faces[0].landmarks, FRAME)
@@ -77,7 +80,8 @@ def _find(name: str) -> Boxes | str:
 def contact_sheet(source: ImageSource, boxes: dict[str, Boxes]) -> Image:
     """Faces from all over the set with their boxes, eyes as far as the discriminators see them."""
     names = sorted(boxes)
-    chosen = names[:: max(1, len(names) // SHEET_FACES)][:SHEET_FACES]
+    count = min(len(names), SHEET_FACES)
+    chosen = [names[i * len(names) // count] for i in range(count)]
     return tiled([_drawn(resize(source.read(name), FRAME, FRAME), boxes[name], name) for name in chosen])
 
 
@@ -107,7 +111,12 @@ def main() -> None:
     try:
         if args.output.is_dir():
             raise RestoreFormerError(f"Expected a file to write at {args.output}, there is a folder.")
+        if args.sheet is not None and args.sheet.suffix.lower() not in SUFFIXES:
+            raise RestoreFormerError(f"Expected a picture's suffix, {', '.join(sorted(SUFFIXES))}, got {args.sheet}.")
         make_folder(args.output.parent)
+        # Before the work rather than after it.
+        if not os.access(args.output.parent, os.W_OK):
+            raise RestoreFormerError(f"Expected leave to write into {args.output.parent}, there is none.")
         source = ImageSource(args.input)
         boxes, missed = find_components(source, args.detector, args.weights_dir, args.workers)
         if not boxes:
@@ -119,6 +128,8 @@ def main() -> None:
             write(args.sheet, contact_sheet(source, boxes))
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")
     _told([*missed, f"{len(boxes)} faces with boxes, {len(missed)} without, in {args.output}"])
 
 

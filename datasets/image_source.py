@@ -16,8 +16,27 @@ LINE = re.compile(r"(?P<name>.+)\.\w+ \((?P<shape>\d+,\d+,\d+)\) \d+")
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files below ``folder``, nested or not, sorted by path."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    """The image files below ``folder``, nested or not, in linked folders too, sorted by path.
+
+    Raises:
+        RestoreFormerError: a folder that cannot be listed.
+    """
+    found, seen = [], set()
+    try:
+        for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+            # Links may lead back to where they are.
+            if (place := os.path.realpath(parent)) in seen:
+                folders.clear()
+                continue
+            seen.add(place)
+            found += [p for p in (Path(parent) / f for f in files) if p.suffix.lower() in SUFFIXES and p.is_file()]
+    except OSError as error:
+        raise RestoreFormerError(f"Expected folders of images in {folder}, could not list one: {error}") from error
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def read_listing(root: Path) -> dict[str, tuple[int, ...]]:
@@ -71,10 +90,19 @@ class ImageSource:
 
     def _list_lmdb(self) -> dict[str, str]:
         keys = read_listing(self.root)
-        self._client()
+        self._check_whole()
         # Only to see that it can be opened: a process that reads nothing holds nothing open.
         lmdb_client.cache_clear()
         return {key: key for key in keys}
+
+    def _check_whole(self) -> None:
+        """A file that was cut off opens, and ends a process that reads beyond its end without a word."""
+        env = self._client().client._client["default"]
+        pages = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+        if (size := (self.root / "data.mdb").stat().st_size) < pages:
+            raise RestoreFormerError(
+                f"Expected {pages} bytes in {self.root / 'data.mdb'}, got {size}: it is cut off, copy it again."
+            )
 
     def _list_folder(self) -> dict[str, str]:
         paths: dict[str, str] = {}

@@ -68,6 +68,9 @@ def make_test_set(
     if (output / MANIFEST).exists():
         raise RestoreFormerError(f"Expected no test set in {output}, there is one: remove it or choose another name.")
     source = ImageSource(folder)
+    root, target = source.root.resolve(), output.resolve()
+    if root.is_relative_to(target) or target.is_relative_to(root):
+        raise RestoreFormerError(f"Expected a folder apart from the faces in {folder}, got {output}.")
     for part in ("lq", "hq"):
         make_folder(output / part)
         if strange := {p.stem for p in (output / part).iterdir()} - set(source.names):
@@ -122,6 +125,8 @@ def main() -> None:
         count = make_test_set(args.input, args.output, args.size, args.seed, args.preset, args.workers)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; there is no manifest, and the same command begins anew")
     sys.stderr.write(f"{count} faces in {args.output}\n")
 
 

@@ -69,20 +69,18 @@ def pack(
     if output.suffix != ".lmdb":
         raise RestoreFormerError(f"Expected an output that ends in .lmdb, got {output}.")
     if output.exists():
-        raise RestoreFormerError(f"Expected no file at {output}, there is one: remove it or choose another name.")
+        raise RestoreFormerError(
+            f"Expected no file at {output}, there is one, which is finished: read it back with --verify alone, remove "
+            "it, or choose another name."
+        )
     files = [str(path.relative_to(folder)) for path in list_images(folder)]
     if not files:
         raise RestoreFormerError(f"Expected images in {folder}, found none.")
-    # No format exceeds the raw pixels by more than its headers; LMDB adds less than a page a record.
-    map_size = len(files) * (3 * size * size + 16384) + 2**26
-    settings = {"size": size, "format": stored.name, "level": stored.level}
+    # Noise as JPEG exceeds its pixels by two fifths; LMDB adds less than a page a record.
+    map_size = len(files) * (6 * size * size + 16384) + 2**26
+    settings = {"size": size, "format": stored.name, "level": stored.level, "files": _digest(folder, files)}
     with ResumableLmdb(output, settings, map_size) as packed:
         done = {outcome.file for outcome in packed.outcomes}
-        if gone := done.difference(files):
-            raise RestoreFormerError(
-                f"Expected the images that {packed.part} was begun with in {folder}, {min(gone)} is not there: "
-                "name the same folder, or remove the unfinished one to start anew."
-            )
         _pack_rest(packed, [_Job(folder, f, size, stored) for f in files if f not in done], workers)
         kept = sorted((o.name, o.shape) for o in packed.outcomes if not o.left_out)
         if not kept:
@@ -92,6 +90,12 @@ def pack(
             )
         packed.finish("".join(f"{n}{stored.suffix} ({h},{w},{c}) {stored.level}\n" for n, (h, w, c) in kept))
     return sorted(packed.outcomes, key=lambda o: o.file)
+
+
+def _digest(folder: Path, files: Sequence[str]) -> str:
+    """What tells a folder from another, or from itself with other files: their names and sizes."""
+    lines = "\n".join(f"{file} {(folder / file).stat().st_size}" for file in files)
+    return blake2b(lines.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def _pack_rest(packed: ResumableLmdb, jobs: Sequence[_Job], workers: int) -> None:
@@ -123,6 +127,7 @@ def _pack_rest(packed: ResumableLmdb, jobs: Sequence[_Job], workers: int) -> Non
 def _prepare(job: _Job) -> tuple[Outcome, bytes | None]:
     """One file as its record, or why it has none."""
     path, name = job.folder / job.file, Path(job.file).stem
+    notes: list[str] = []
     try:
         if not (name.isascii() and name.isprintable() and len(name) <= LONGEST_NAME):
             raise RestoreFormerError(
@@ -133,20 +138,29 @@ def _prepare(job: _Job) -> tuple[Outcome, bytes | None]:
         except OSError as error:
             raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
         image = squared(decode(data, f"in {path}"), job.size, f"in {path}")
+        notes.extend(_notes(data, job.file))
     except RestoreFormerError as error:
         return Outcome(job.file, name, left_out=str(error)), None
     record = job.stored.encode(image)
     digest = blake2b(record, digest_size=16).hexdigest()
-    return Outcome(job.file, name, notes=list(_notes(data, name)), shape=list(image.shape), digest=digest), record
+    return Outcome(job.file, name, notes=notes, shape=list(image.shape), digest=digest), record
 
 
-def _notes(data: bytes, name: str) -> Iterator[str]:
-    """What decoding changed, beside the size."""
+def _notes(data: bytes, file: str) -> Iterator[str]:
+    """What decoding changed, beside the size.
+
+    Raises:
+        RestoreFormerError: the image lies on its side, and OpenCV does not turn its format.
+    """
     try:
         with PIL.Image.open(BytesIO(data)) as header:
             bands, stored_as = header.getbands(), f"{header.mode} {[tile[3] for tile in header.tile]}"
             has_alpha = "A" in bands or "transparency" in header.info
             turned = header.getexif().get(ORIENTATION, 1) != 1
+            if turned and header.format == "TIFF":
+                raise RestoreFormerError(f"Expected {file} upright, got a TIFF with a tag that turns it: turn it.")
+    except RestoreFormerError:
+        raise
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         # OpenCV has read it; that Pillow does not is no reason to leave it out.
         bands, stored_as, has_alpha, turned = ("R", "G", "B"), "", False, False
@@ -160,7 +174,7 @@ def _notes(data: bytes, name: str) -> Iterator[str]:
         yield "transparency dropped"
     if turned:
         yield "turned as EXIF says"
-    if "." in name:
+    if "." in Path(file).stem:
         yield "a dot in its name, where BasicSR's own datasets cut it"
 
 
@@ -199,7 +213,7 @@ def main() -> None:
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from here")
+        sys.exit("stopped; packing goes on from here with the same command")
     if faults:
         sys.exit("".join(f"{fault}\n" for fault in faults) + f"error: {len(faults)} faults in {args.output}")
     if args.verify:

@@ -1,5 +1,6 @@
 """An LMDB that is written under another name until it is whole, and goes on where it was stopped."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -67,6 +68,8 @@ class ResumableLmdb:
             self._lock.acquire(timeout=PATIENCE_S)
         except Timeout as error:
             raise RestoreFormerError(f"Expected nobody else to pack {output}, another process does.") from error
+        except OSError as error:
+            raise RestoreFormerError(f"Expected to write {self.part}, could not: {error}") from error
         try:
             self.outcomes = self._resume(settings)
             self._env = lmdb.open(str(self.part), map_size=map_size)
@@ -91,18 +94,23 @@ class ResumableLmdb:
             except ValueError:
                 break
             end += len(line)
+        if len(entries) < 2:
+            # Nothing was packed: neither the settings nor records without outcome bind anybody.
+            entries, end = [settings], 0
+            for name in ("data.mdb", "lock.mdb"):
+                (self.part / name).unlink(missing_ok=True)
         self._journal.seek(end)
         self._journal.truncate()
-        if not entries:
-            entries = [settings]
+        if end == 0:
             self._journal.write(json.dumps(settings).encode() + b"\n")
             self._sync()
         head, *outcomes = entries
         if head != settings:
             self._journal.close()
+            began, now = ({k: v for k, v in d.items() if head.get(k) != settings.get(k)} for d in (head, settings))
             raise RestoreFormerError(
-                f"Expected {self.part} to be begun with {settings}, it was with {head}: "
-                "go on with those, or remove it to start anew."
+                f"Expected what {self.part} was begun with, {began}, got {now}: go on with the same settings and "
+                "files, or remove it to start anew."
             )
         return [Outcome(**outcome) for outcome in outcomes]
 
@@ -158,7 +166,9 @@ class ResumableLmdb:
 
     def close(self) -> None:
         """Let go of everything; what was not committed is lost."""
-        self._journal.close()
+        # What could not be written, for want of room, is told by commit.
+        with contextlib.suppress(OSError):
+            self._journal.close()
         self._env.close()
         self._lock.release()
 

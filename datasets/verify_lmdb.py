@@ -29,7 +29,7 @@ def verify(path: Path, workers: int = 0) -> Iterator[str]:
     those that other tools made have not.
 
     Raises:
-        RestoreFormerError: no LMDB, or one that cannot be opened.
+        RestoreFormerError: no LMDB, one that cannot be opened or is cut off, or a damaged journal.
     """
     source = ImageSource(path)
     listing = read_listing(source.root)
@@ -49,7 +49,10 @@ def _digests(root: Path) -> dict[str, str]:
     journal = root / JOURNAL
     if not journal.is_file():
         return {}
-    lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    try:
+        lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    except ValueError as error:
+        raise RestoreFormerError(f"Expected a line of JSON for each file in {journal}, got {error}.") from error
     return {line["name"]: line["digest"] for line in lines if not line["left_out"]}
 
 

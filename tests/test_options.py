@@ -8,8 +8,9 @@ import yaml
 from basicsr.utils.options import ordered_yaml
 
 import restoreformer.plugin  # noqa: F401
+from restoreformer.datasets.degradation import PRESETS, build_degradation
 from restoreformer.errors import RestoreFormerError
-from restoreformer.options import check_options
+from restoreformer.options import check_folders, check_options
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "options").rglob("*.yml"))
@@ -327,3 +328,36 @@ def test_an_adaptive_weight_goes_with_a_discriminator():
     del opt["network_d"], opt["train"]["gan_opt"], opt["train"]["optim_d"]
     with pytest.raises(RestoreFormerError, match="adaptive_gan_weight is given, but there is no network_d"):
         check_options(opt)
+
+
+def test_folders_of_basicsrs_datasets_must_be_there(tmp_path):
+    """Ours tell it themselves, with what to do."""
+    opt = load(ROOT / "options" / "test_real_world.yml")
+    opt["datasets"]["test_2"]["dataroot_lq"] = str(tmp_path)
+    opt["datasets"]["test_4"] = {"type": "BlindFaceDataset", "dataroot_gt": "nowhere"}
+    with pytest.raises(RestoreFormerError) as caught:
+        check_folders(opt)
+    lines = str(caught.value).splitlines()
+    assert lines[1:-1] == [
+        "  datasets: test_1: dataroot_lq: datasets/LFW-Test",
+        "  datasets: test_3: dataroot_lq: datasets/WebPhoto-Test",
+    ]
+    check_folders({**opt, "model_type": "SRModel"})
+
+
+@pytest.mark.parametrize("preset, files", [("paper", ("train_restoreformer", "test_restoreformer")),
+                                           ("released", ("train_restoreformer_released",))])  # fmt: skip
+def test_shipped_files_degrade_as_the_presets(preset, files):
+    for file in files:
+        block = next(iter(load(ROOT / "options" / f"{file}.yml")["datasets"].values()))
+        written = build_degradation(block["degradation"])
+        expected = PRESETS[preset]
+        assert all(
+            list(getattr(written, k)) == list(getattr(expected, k))
+            for k in ("blur_sigma", "downsample", "noise", "jpeg")
+        )
+        sizes = written.blur_kernel_size
+        assert sizes == expected.blur_kernel_size or tuple(sizes) == expected.blur_kernel_size
+        assert (written.anisotropic, written.gray_prob, written.tone_prob, written.color_jitter_prob) == (
+            expected.anisotropic, 0, 0, 0
+        )  # fmt: skip

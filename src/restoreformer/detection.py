@@ -75,6 +75,8 @@ def _yunet(path: Path) -> Detector:
         raise RestoreFormerError(f"Expected YuNet's ONNX file at {path}, found none.")
     try:
         net = cv2.FaceDetectorYN.create(str(path), "", (FRAME, FRAME), score_threshold=CONFIDENCE)
+        # Another network is told from it by what comes out alone.
+        net.detect(np.zeros((FRAME, FRAME, 3), np.uint8))
     except cv2.error as error:
         reason = str(error).strip()
         raise RestoreFormerError(f"Expected YuNet's ONNX file at {path}, could not read it: {reason}") from error

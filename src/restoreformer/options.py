@@ -47,6 +47,31 @@ def check_options(opt: Options) -> None:
         raise RestoreFormerError("Expected other options:\n" + "\n".join(f"  {p}" for p in problems))
 
 
+def check_folders(opt: Options) -> None:
+    """See that the folders and LMDBs are there which BasicSR's own datasets read in a file of ours; ours tell it
+    themselves.
+
+    Raises:
+        RestoreFormerError: names all that are not.
+    """
+    from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+
+    if not _is_ours(_registered(MODEL_REGISTRY, {"type": opt.get("model_type")})):
+        return
+    missing = [
+        f"  datasets: {phase}: {key}: {root}"
+        for phase, block in _items(opt.get("datasets"))
+        if not _is_ours(_registered(DATASET_REGISTRY, block))
+        for key, root in block.items()
+        if key.startswith("dataroot_") and isinstance(root, str) and not Path(root).expanduser().exists()
+    ]
+    if missing:
+        raise RestoreFormerError(
+            "Expected folders of images, found nothing at\n" + "\n".join(missing) + "\n"
+            "The option file's head says where they come from; leave out the blocks of those you do not have."
+        )
+
+
 def _problems(opt: Options) -> Iterator[str]:
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
@@ -297,6 +322,7 @@ def _checked(parse: Callable[..., Any]) -> Callable[..., Any]:
             check_options({**read_options(path), "is_train": is_train})
         opt, arguments = parse(root_path, is_train)
         check_options(opt)
+        check_folders(opt)
         return opt, arguments
 
     parse_options.checks_options = True  # type: ignore[attr-defined]

@@ -114,8 +114,18 @@ def test_boxes_are_of_the_released_kind(scale):
         ("mouth", [257.0, 470.0, 56.0], "mouth at (257, 470), 112 wide, is not within 512x512"),
         ("left_eye", [20.0, 240.0, 30.0], "left_eye at (20, 240), 60 wide, is not within 512x512"),
         ("right_eye", [320.0, 240.0, 0.0], "right_eye at (320, 240), 0 wide, is not within 512x512"),
+        ("all", None, "eyes and mouth are so near each other as those of a face in the background"),
         ("right_eye", [float("nan"), 240.0, 30.0], "right_eye at (nan, 240), 60 wide, is not within 512x512"),
     ],
 )
 def test_boxes_without_sense(region, box, reason):
-    assert nonsense(BOXES if region is None else {**BOXES, region: box}) == reason
+    boxes = BOXES if region is None else {**BOXES, region: box}
+    if region == "all":
+        boxes = {k: [256 + (v[0] - 256) / 3, v[1] / 3, 16.0] for k, v in BOXES.items()}
+    assert nonsense(boxes) == reason
+
+
+def test_boxes_are_written_whole_or_told(tmp_path):
+    (tmp_path / "taken.pth").mkdir()
+    with pytest.raises(RestoreFormerError, match="Expected to write .*taken.pth, could not"):
+        write_boxes(tmp_path / "taken.pth", {"00001": BOXES})

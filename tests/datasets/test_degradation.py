@@ -87,8 +87,9 @@ def test_ranges_without_sense(key, value):
 
 
 def test_kernel_must_be_odd():
-    with pytest.raises(RestoreFormerError, match="blur_kernel_size to be odd"):
-        Degradation(blur_kernel_size=40)
+    for size in (40, 0, -1, 1001, True, 41.0, "41", None, [41, 40], {}):
+        with pytest.raises(RestoreFormerError, match="blur_kernel_size to be odd"):
+            Degradation(blur_kernel_size=size)
 
 
 def test_kernels_of_the_released_code():
@@ -191,6 +192,9 @@ def test_presets_and_what_replaces_their_values():
     assert (mixed.color_jitter_prob, mixed.color_jitter_shift, mixed.tone_prob, mixed.gray_prob) == (0.3, 20, 0.3, 0.01)
     with pytest.raises(RestoreFormerError, match="preset to be one of paper, released, mixed, got papers"):
         build_degradation({"preset": "papers"})
+    for preset in (None, ["paper"], {}, 1):
+        with pytest.raises(RestoreFormerError, match="preset to be one of"):
+            build_degradation({"preset": preset})
 
 
 def test_colours_of_the_mixed_preset_are_drawn_as_often_as_told():

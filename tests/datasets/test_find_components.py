@@ -42,6 +42,25 @@ def test_what_makes_no_sense_is_a_miss(aligned, monkeypatch):
     assert boxes == {} and "no sense in what was found: face: left_eye at x 319 is not left of" in missed[1]
 
 
+def test_images_that_are_not_square_are_missed(tmp_path, astronaut):
+    cv2.imwrite(str(tmp_path / "wide.png"), astronaut[:256])
+    assert find_components(ImageSource(tmp_path), "centerface") == ({}, ["not square, 512x256: wide"])
+
+
+@pytest.mark.parametrize("count", [1, 16, 22, 47, 300])
+def test_the_sheet_takes_faces_from_all_over(count):
+    read = []
+
+    class Source:
+        def read(self, name):
+            read.append(int(name))
+            return np.zeros((64, 64, 3), np.uint8)
+
+    contact_sheet(Source(), {f"{i:03d}": boxes_from_landmarks(TEMPLATE, FRAME) for i in range(count)})
+    gaps = np.diff([*read, count])
+    assert len(read) == min(count, 16) and read[0] == 0 and gaps.max() - gaps.min() <= 1
+
+
 def test_the_sheet_draws_each_box_in_its_colour():
     boxes = boxes_from_landmarks(TEMPLATE, FRAME)
 
@@ -66,4 +85,6 @@ def test_as_a_command(aligned, tmp_path):
     done = subprocess.run([*command, "--sheet", tmp_path / "out" / "sheet.png"], capture_output=True, text=True)
     assert done.returncode == 0 and "1 faces with boxes, 2 without" in done.stderr, done.stderr
     assert list(read_boxes(tmp_path / "b.pth")) == ["face"]
+    done = subprocess.run([*command, "--sheet", tmp_path / "sheet.pdf"], capture_output=True, text=True)
+    assert done.returncode == 1 and "Expected a picture's suffix" in done.stderr and "finding" not in done.stderr
     assert cv2.imread(str(tmp_path / "out" / "sheet.png")).shape == (256, 256, 3)

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -79,6 +80,15 @@ def test_a_name_alone_decides(faces_folder, tmp_path):
     make_test_set(faces_folder, tmp_path / "all", 64)
     make_test_set(tmp_path / "one", tmp_path / "alone", 64)
     assert digests(tmp_path / "alone")["lq/00002.png"] == digests(tmp_path / "all")["lq/00002.png"]
+
+
+def test_faces_are_never_overwritten(faces_folder, tmp_path):
+    shutil.copytree(faces_folder, tmp_path / "set" / "hq")
+    before = digests(tmp_path)
+    for source, output in (("set/hq", "set"), ("set", "set"), ("set", "set/hq/new")):
+        with pytest.raises(RestoreFormerError, match="Expected a folder apart from the faces"):
+            make_test_set(tmp_path / source, tmp_path / output, 32)
+    assert digests(tmp_path) == before
 
 
 def test_sets_that_cannot_be_made(faces_folder, tmp_path):

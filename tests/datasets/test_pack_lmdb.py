@@ -221,20 +221,80 @@ def test_an_unfinished_one_goes_on_with_the_same_settings_and_files_alone(tmp_pa
         patch.setattr(ResumableLmdb, "finish", lambda self, listing: self.commit() or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             pack(faces_folder, output, 64)
-    with pytest.raises(RestoreFormerError, match="to be begun with .*'size': 32.* it was with .*'size': 64"):
+    with pytest.raises(RestoreFormerError, match="begun with, {'size': 64}, got {'size': 32}: go on with the same"):
         pack(faces_folder, output, 32)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "00001.png").write_bytes((faces_folder / "00001.png").read_bytes())
-    with pytest.raises(RestoreFormerError, match="00000.png is not there: name the same folder"):
+    for name in ("00000.png", "00001.png", "00002.png", "00003.png"):
+        (tmp_path / "other" / name).write_bytes((faces_folder / name).read_bytes() + b" " * (name == "00002.png"))
+    with pytest.raises(RestoreFormerError, match="begun with, {'files': '[0-9a-f]{16}'}, got {'files'"):
         pack(tmp_path / "other", output, 64)
     monkeypatch.setattr(resumable_lmdb, "PATIENCE_S", 0.1)
     with (
-        ResumableLmdb(output, {"size": 64, "format": "png", "level": 1}, 2**20) as packed,
+        ResumableLmdb(output, settings_of(output), 2**20) as packed,
         pytest.raises(RestoreFormerError, match="another process does"),
     ):
         assert len(packed.outcomes) == 4
         pack(faces_folder, output, 64)
     pack(faces_folder, output, 64)
+
+
+def settings_of(output):
+    """What an unfinished LMDB was begun with."""
+    return json.loads((output.with_name(f".{output.stem}.part.lmdb") / "packing.jsonl").read_text().splitlines()[0])
+
+
+def test_what_was_begun_without_an_outcome_binds_nobody(tmp_path, faces_folder):
+    output = tmp_path / "x.lmdb"
+    with pytest.raises(RestoreFormerError, match="worker processes"):
+        pack(faces_folder, output, 64, workers=-1)
+    assert settings_of(output)["size"] == 64
+    with lmdb.open(str(tmp_path / ".x.part.lmdb"), map_size=2**24) as env, env.begin(write=True) as txn:
+        txn.put(b"stale", b"committed, and killed before its outcome was written")
+    assert len(pack(faces_folder, output, 32)) == 4
+    assert set(content(output)[0]) == {f"{i:05d}".encode() for i in range(4)}
+
+
+def test_no_room_is_told_and_mended(tmp_path, faces_folder, monkeypatch):
+    output, sync = tmp_path / "x.lmdb", ResumableLmdb._sync
+
+    def full(self):
+        if self._pending:
+            raise OSError(28, "No space left on device")
+        sync(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableLmdb, "__init__", with_pending(ResumableLmdb.__init__))
+        patch.setattr(ResumableLmdb, "_sync", full)
+        with pytest.raises(RestoreFormerError, match="No space left on device. Once that is mended, the same command"):
+            pack(faces_folder, output, 64)
+    pack(faces_folder, output, 64)
+
+
+def with_pending(init):
+    def call(self, *args):
+        self._pending = []
+        init(self, *args)
+
+    return call
+
+
+def test_linked_folders_are_packed_and_loops_are_not(tmp_path, faces_folder):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "linked").symlink_to(faces_folder)
+    (tmp_path / "images" / "again").symlink_to(tmp_path / "images")
+    assert [o.file for o in pack(tmp_path / "images", tmp_path / "x.lmdb", 64)] == [
+        f"linked/{i:05d}.png" for i in range(4)
+    ]
+
+
+def test_a_tiff_on_its_side_is_left_out(tmp_path, face):
+    turned = PIL.Image.Exif()
+    turned[0x0112] = 6
+    PIL.Image.fromarray(face).save(tmp_path / "t.tif", exif=turned)
+    PIL.Image.fromarray(face).save(tmp_path / "upright.tif")
+    upright, left_out = sorted(pack(tmp_path, tmp_path / "x.lmdb", 64), key=lambda o: len(o.left_out))
+    assert left_out.left_out == "Expected t.tif upright, got a TIFF with a tag that turns it: turn it."
+    assert upright.notes == []
 
 
 def test_verify_finds_every_fault(tmp_path, faces_folder, capsys):
@@ -258,6 +318,19 @@ def test_verify_finds_every_fault(tmp_path, faces_folder, capsys):
         [sys.executable, "datasets/pack_lmdb.py", "--output", path, "--verify"], capture_output=True, text=True
     )
     assert done.returncode == 1 and f"error: 5 faults in {path}" in done.stderr
+
+
+def test_verify_of_a_damaged_journal_or_file(tmp_path, faces_folder):
+    path = tmp_path / "x.lmdb"
+    pack(faces_folder, path, 64)
+    journal = path / "packing.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    with pytest.raises(RestoreFormerError, match="Expected a line of JSON for each file in"):
+        list(verify(path))
+    size = (path / "data.mdb").stat().st_size
+    os.truncate(path / "data.mdb", size - 4096)
+    with pytest.raises(RestoreFormerError, match=f"Expected {size} bytes in .*, got {size - 4096}: it is cut off"):
+        list(verify(path))
 
 
 def test_an_lmdb_of_basicsrs_tools_is_verified_without_digests(tmp_path, faces_folder):
