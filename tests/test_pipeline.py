@@ -169,7 +169,10 @@ def test_a_bad_image_in_a_worker_and_missing_weights_of_a_loss(root, opts, tmp_p
         path.write_bytes(b"broken")
     opts["stage1"]["datasets"]["train"]["dataroot_gt"] = str(images)
     error = failed_in_one_line(run(root, opts["stage1"]))
-    assert re.search(rf"error: Expected an image under 0000\d in {images}, got 6 bytes that are none\. Bad images so far: \d of 4, ", error.strip())
+    assert re.search(
+        rf"error: Expected an image under 0000\d in {images}, got 6 bytes that are none\. Bad images so far: \d of 4, ",
+        error.strip(),
+    )
 
     opts["stage1"]["train"]["perceptual_opt"] = {"type": "VGG19PerceptualLoss", "weights": "nowhere.pth"}
     assert "Expected a network file at nowhere.pth, found none." in failed_in_one_line(run(root, opts["stage1"]))
