@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from restoreformer.images import tiled
+from restoreformer.images import tiled, to_image, to_tensor
 
 
 @pytest.mark.parametrize("count, shape", [(1, (2, 3)), (2, (2, 6)), (3, (4, 6)), (5, (4, 9)), (9, (6, 9))])
@@ -13,3 +14,12 @@ def test_tiles_are_placed_row_by_row(count, shape):
     for i in range(shape[0] // 2 * across):
         y, x = 2 * (i // across), 3 * (i % across)
         assert (image[y : y + 2, x : x + 3] == (i if i < count else 128)).all()
+
+
+def test_tensors_are_rgb_in_minus_one_to_one_and_come_back():
+    image = np.arange(256, dtype=np.uint8).reshape(8, 32)[:, :, None] + np.array([0, 1, 2], np.uint8)
+    tensor = to_tensor(image)
+    expected = image[:, :, ::-1].transpose(2, 0, 1).astype(np.float64) / 127.5 - 1
+    assert tensor.dtype == torch.float32 and tensor.is_contiguous()
+    np.testing.assert_allclose(tensor.numpy(), expected, atol=1e-6)
+    assert (to_image(tensor) == image).all()

@@ -49,7 +49,7 @@ def test_it_is_the_direct_convolution_and_bilinear_resizing(name, size, dtype, t
 
 @pytest.mark.parametrize("terms", [0, 100])
 def test_both_ways_of_a_turned_kernel_agree(terms, face, monkeypatch):
-    """As separable terms, or by OpenCV's filter2D, whichever is quicker."""
+    """As separable terms, or by the Fourier transform, whichever is quicker."""
     monkeypatch.setattr(blur, "MOST_TERMS", terms)
     kernel, reference = KERNELS["turned"]
     expected = shrunk(direct(face, reference()), 90, 90)
@@ -75,3 +75,17 @@ def test_no_blur_is_no_blur(face):
     white = np.full((64, 64, 3), 255, np.uint8)
     for kernel, _ in KERNELS.values():
         np.testing.assert_allclose(blur_and_resize(white, kernel, 23, 23, np.float64), 255, atol=0.15)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 4), (64, 33)])
+def test_the_fourier_transform_on_images_of_any_size(shape, monkeypatch):
+    monkeypatch.setattr(blur, "MOST_TERMS", 0)
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    kernel = anisotropic(15, 4.0, 0.4, 0.5)
+    expected = cv2.filter2D(image.astype(np.float64), -1, kernel.full, borderType=cv2.BORDER_REFLECT_101)
+    np.testing.assert_allclose(blur_and_resize(image, kernel, *shape, np.float64), expected, atol=1e-9)
+    np.testing.assert_allclose(blur_and_resize(image, kernel, *shape), expected, atol=1e-3)
+
+
+def test_fast_lengths():
+    assert [blur._fast_length(n) for n in (1, 16, 17, 513, 552, 561)] == [16, 16, 32, 560, 560, 576]
