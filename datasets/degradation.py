@@ -195,9 +195,14 @@ PRESETS = {"paper": PAPER, "released": RELEASED, "mixed": MIXED}
 DEGRADATION_KEYS = ("preset", *(f.name for f in fields(Degradation)))
 
 
+def file_seed(name: str, seed: int) -> tuple[int, int]:
+    """What a test face's chance begins with, by its name alone: ``seed``, and the name's CRC-32."""
+    return seed, zlib.crc32(name.encode())
+
+
 def file_generator(name: str, seed: int) -> np.random.Generator:
     """What a test face's degradation is drawn from: the same for a name and a seed, in every run."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return np.random.default_rng(file_seed(name, seed))
 
 
 def build_degradation(options: Mapping[str, Any]) -> Degradation:

@@ -11,7 +11,6 @@ import csv
 import io
 import os
 import sys
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 
 from tqdm import tqdm
 
-from restoreformer.datasets.degradation import PRESETS, Strengths, file_generator
+from restoreformer.datasets.degradation import PRESETS, Strengths, file_generator, file_seed
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import make_folder, squared, write
@@ -106,7 +105,7 @@ def _write_manifest(path: Path, names: Sequence[str], drawn: Sequence[Strengths]
     for name, strengths in zip(names, drawn, strict=True):
         # repr gives a float back to the last bit.
         values = ["" if v is None else " ".join(map(repr, v)) if isinstance(v, tuple) else repr(v) for v in strengths]
-        rows.writerow([name, *values, seed, zlib.crc32(name.encode())])
+        rows.writerow([name, *values, *file_seed(name, seed)])
     part = path.with_suffix(".part")
     part.write_text(text.getvalue(), encoding="utf-8", newline="\n")
     part.rename(path)

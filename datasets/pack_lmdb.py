@@ -26,7 +26,7 @@ from restoreformer.datasets.resumable_lmdb import Outcome, ResumableLmdb
 from restoreformer.datasets.stored_format import CODECS, StoredFormat
 from restoreformer.datasets.verify_lmdb import verify
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import decode, squared
+from restoreformer.images import decode, read_bytes, squared
 from restoreformer.parallel import ordered_map
 
 LONGEST_NAME = 511  # LMDB's longest key
@@ -127,18 +127,14 @@ def _pack_rest(packed: ResumableLmdb, jobs: Sequence[_Job], workers: int) -> Non
 def _prepare(job: _Job) -> tuple[Outcome, bytes | None]:
     """One file as its record, or why it has none."""
     path, name = job.folder / job.file, Path(job.file).stem
-    notes: list[str] = []
     try:
         if not (name.isascii() and name.isprintable() and len(name) <= LONGEST_NAME):
             raise RestoreFormerError(
                 f"Expected a name of up to {LONGEST_NAME} ASCII characters, as BasicSR's LMDBs have, got {name!r}."
             )
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
+        data = read_bytes(path)
         image = squared(decode(data, f"in {path}"), job.size, f"in {path}")
-        notes.extend(_notes(data, job.file))
+        notes = list(_notes(data, job.file))
     except RestoreFormerError as error:
         return Outcome(job.file, name, left_out=str(error)), None
     record = job.stored.encode(image)
@@ -156,14 +152,12 @@ def _notes(data: bytes, file: str) -> Iterator[str]:
         with PIL.Image.open(BytesIO(data)) as header:
             bands, stored_as = header.getbands(), f"{header.mode} {[tile[3] for tile in header.tile]}"
             has_alpha = "A" in bands or "transparency" in header.info
-            turned = header.getexif().get(ORIENTATION, 1) != 1
-            if turned and header.format == "TIFF":
-                raise RestoreFormerError(f"Expected {file} upright, got a TIFF with a tag that turns it: turn it.")
-    except RestoreFormerError:
-        raise
+            turned, kind = header.getexif().get(ORIENTATION, 1) != 1, header.format
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         # OpenCV has read it; that Pillow does not is no reason to leave it out.
-        bands, stored_as, has_alpha, turned = ("R", "G", "B"), "", False, False
+        bands, stored_as, has_alpha, turned, kind = ("R", "G", "B"), "", False, False, None
+    if turned and kind == "TIFF":
+        raise RestoreFormerError(f"Expected {file} upright, got a TIFF with a tag that turns it: turn it.")
     if ";16" in stored_as or bands in (("I",), ("F",)):
         yield "more than 8 bits a colour reduced to 8"
     if bands[0] in ("L", "1", "I", "F"):

@@ -62,6 +62,8 @@ class ResumableLmdb:
     def __init__(self, output: Path, settings: dict[str, Any], map_size: int) -> None:
         self.output = output
         self.part = output.with_name(f".{output.stem}.part.lmdb")
+        self._pending: list[tuple[Outcome, bytes | None]] = []
+        self._committed = time.monotonic()
         make_folder(self.part)
         self._lock = FileLock(self.part / "packing.lock")
         try:
@@ -79,8 +81,6 @@ class ResumableLmdb:
         except RestoreFormerError:
             self._lock.release()
             raise
-        self._pending: list[tuple[Outcome, bytes | None]] = []
-        self._committed = time.monotonic()
 
     def _resume(self, settings: dict[str, Any]) -> list[Outcome]:
         """The outcomes so far; a journal that was cut off is taken back to its last whole line."""

@@ -67,7 +67,7 @@ class StoredFormat:
         return self._codec.suffix
 
     def encode(self, image: Image) -> bytes:
-        """The image as a file of this format."""
+        """An image, BGR ``(h, w, 3)`` uint8, as a file of this format."""
         assert self.level is not None
         _, data = cv2.imencode(self.suffix, image, [*self._codec.flags, self._codec.level_flag, self.level])
         return data.tobytes()

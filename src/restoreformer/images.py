@@ -32,17 +32,25 @@ def decode(data: bytes | None, what: str) -> Image:
     return image.astype(np.uint8, copy=False)
 
 
+def read_bytes(path: Path) -> bytes:
+    """What an image's file holds, not decoded.
+
+    Raises:
+        RestoreFormerError: the file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
+
+
 def read(path: Path) -> Image:
     """The image in a file, as :func:`decode` gives it.
 
     Raises:
         RestoreFormerError: the file cannot be read or holds no image.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RestoreFormerError(f"Expected an image in {path}, could not read it: {error.strerror}.") from error
-    return decode(data, f"in {path}")
+    return decode(read_bytes(path), f"in {path}")
 
 
 def write(path: Path, image: Image) -> None:
@@ -82,7 +90,7 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 
 def squared(image: Image, size: int, what: str) -> Image:
-    """A square image at ``size`` x ``size``, averaged down if it is larger.
+    """A square image ``(s, s, 3)`` as ``(size, size, 3)``, averaged down if it is larger.
 
     Raises:
         RestoreFormerError: it is not square, or smaller; ``what`` says whose it is.
@@ -97,7 +105,7 @@ def squared(image: Image, size: int, what: str) -> Image:
 
 
 def tiled(tiles: Sequence[Image]) -> Image:
-    """Images of one size row by row, nearly square, the first top left; what is left over is grey."""
+    """Images ``(h, w, 3)`` of one size row by row, nearly square, the first top left; what is left over is grey."""
     across = math.ceil(math.sqrt(len(tiles)))
     blank = np.full_like(tiles[0], 128)
     rows = math.ceil(len(tiles) / across)
