@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES, read, resize, write
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer
+from restoreformer.memory import keep_freed_memory
 
 
 def list_photos(path: Path) -> dict[Path, str]:
@@ -79,12 +81,20 @@ def main() -> None:
     parser.add_argument("--aligned", action="store_true", help="inputs are aligned faces, as FFHQ's")
     parser.add_argument("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="half precision is faster on most devices"
+    )
+    parser.add_argument("--batch_size", type=int, default=1, help="faces of a photo that are restored at once")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network first: for many photos")
     parser.add_argument("--weights-dir", type=Path, help="where pretrained files are looked for first")
     args = parser.parse_args()
+    keep_freed_memory()
     try:
         photos = list_photos(args.input)
         detector = None if args.aligned else args.detector
-        restorer = FaceRestorer(args.model, detector, args.device, args.weights_dir)
+        restorer = FaceRestorer(
+            args.model, detector, args.device, args.weights_dir, args.precision, args.batch_size, args.compile
+        )
         failures = list(restore_all(restorer, photos, args.output, args.aligned))
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")

@@ -2,7 +2,6 @@
 
 import itertools
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 
@@ -29,7 +28,6 @@ class ImprovedResidualBlock(nn.Module):
         return self.prelu(h + (x if self.downsample is None else self.downsample(x)))
 
 
-@ARCH_REGISTRY.register()
 class ArcFaceResNet18(nn.Module):
     """Embedding of a face, with the tensor names of ``arcface_resnet18.pth``.
 

@@ -92,6 +92,12 @@ class VQAutoencoder(nn.Module):
     def decode_prior(self, prior: Tensor) -> Tensor:
         """An image from entries ``(n, embed_dim, h, w)`` alone, which, where there is attention, ask themselves."""
 
+    def half_parts(self) -> list[nn.Module]:
+        """The parts that half precision does not harm: the first third of the encoder's levels, where most of its
+        operations are and whose errors the rest averages out, and all that comes after the dictionary."""
+        levels = getattr(self.encoder, "down", [])
+        return [*levels[: len(levels) // 3], self.decoder]
+
     @abstractmethod
     def is_attention(self, name: str) -> bool:
         """Whether the tensor of that name belongs to the layers that bring features and prior together."""

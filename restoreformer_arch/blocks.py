@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +14,40 @@ from restoreformer.errors import RestoreFormerError
 NORM_GROUPS = 32
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """What runs inside keeps the precision of its inputs; on devices that know autocast at all."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+class Norm(nn.GroupNorm):
     """GroupNorm with 32 groups and eps 1e-6 (released code).
+
+    In and out in the input's precision, the statistics in float32. Autocast on CUDA would give float32 out,
+    and twice the memory for all that follows up to the next convolution.
 
     Raises:
         RestoreFormerError: ``channels`` is not a multiple of 32.
     """
-    if channels % NORM_GROUPS:
-        raise RestoreFormerError(
-            f"Expected a number of channels that {NORM_GROUPS} divides, got {channels}: change ch or ch_mult."
-        )
-    return nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
+
+    def __init__(self, channels: int) -> None:
+        if channels % NORM_GROUPS:
+            raise RestoreFormerError(
+                f"Expected a number of channels that {NORM_GROUPS} divides, got {channels}: change ch or ch_mult."
+            )
+        super().__init__(NORM_GROUPS, channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with without_autocast(x.device):
+            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
+class NormSiLU(Norm):
+    """The same, then SiLU, in place where no gradient will ask for what was there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(super().forward(x), inplace=not torch.is_grad_enabled())
 
 
 class ResidualBlock(nn.Module):
@@ -33,16 +58,17 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.norm1 = group_norm(in_channels)
+        self.norm1 = NormSiLU(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm2 = group_norm(out_channels)
+        self.norm2 = NormSiLU(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
-        return (x if self.nin_shortcut is None else self.nin_shortcut(x)) + h
+        h = self.conv1(self.norm1(x))
+        h = self.conv2(self.norm2(h))
+        h += x if self.nin_shortcut is None else self.nin_shortcut(x)
+        return h
 
 
 class AveragePool(nn.AvgPool2d):
@@ -71,14 +97,25 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double the sides by nearest neighbour, then a 3x3 convolution (released code)."""
+    """Double the sides by nearest neighbour, then a 3x3 convolution (released code).
+
+    Of the nine pixels that each result is made of, many are the same: with their weights added up, four
+    are left. That is a transposed convolution, equal up to rounding with 4/9 of the operations.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        kernel = _doubling(_doubling(self.conv.weight, 2), 3).transpose(0, 1)
+        return F.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1)
+
+
+def _doubling(weight: Tensor, dim: int) -> Tensor:
+    """Along ``dim``, the four taps that a transposed convolution of stride 2 doubles and filters with."""
+    before, here, after = weight.unbind(dim)
+    return torch.stack([after, here + after, before + here, before], dim)
 
 
 class Attention(nn.Module):
@@ -140,8 +177,8 @@ class MultiHeadAttention(Attention):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__(channels, heads)
-        self.norm1 = group_norm(channels)
-        self.norm2 = group_norm(channels)
+        self.norm1 = Norm(channels)
+        self.norm2 = Norm(channels)
         self.proj_out = nn.Conv2d(channels, channels, 1)
         # MHCA-D of Table 4 instead of MHCA-P.
         self.add_to_queries = False

@@ -81,7 +81,11 @@ def read_tensors(path: Path) -> Mapping[Any, Any]:
 
 
 def load_weights(
-    net: nn.Module, checkpoint: Checkpoint, accept: tuple[str, ...] = (), new: tuple[str, ...] = ()
+    net: nn.Module,
+    checkpoint: Checkpoint,
+    accept: tuple[str, ...] = (),
+    new: tuple[str, ...] = (),
+    take: bool = False,
 ) -> list[str]:
     """Load every tensor by name and shape; nothing is filled in or left out.
 
@@ -91,6 +95,7 @@ def load_weights(
         accept: network names that may stand in for ``net``'s own (stage 2 starts from stage 1). Only
             files that store their configuration can be told apart.
         new: beginnings of tensor names that a stand-in may lack.
+        take: make the checkpoint's tensors the network's own instead of copying them.
 
     Returns:
         The tensors that a stand-in did not have, and that stay as they were.
@@ -118,7 +123,8 @@ def load_weights(
             f"Expected the weights of this {name} in {checkpoint.path}, but {'; '.join(problems[:3])}{rest}: it "
             "belongs to another network or configuration."
         )
-    net.load_state_dict(checkpoint.tensors, strict=not left)
+    tensors = {k: v.to(own[k].dtype) for k, v in checkpoint.tensors.items()}
+    net.load_state_dict(tensors, strict=not left, assign=take)
     return left
 
 
@@ -161,4 +167,5 @@ def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = No
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:
-    return {k: v.detach().cpu() for k, v in net.state_dict().items()}
+    # Not in the order of memory that the network was trained in.
+    return {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}

@@ -8,7 +8,6 @@ import math
 from typing import Literal, overload
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,7 +66,6 @@ def halve(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-@ARCH_REGISTRY.register()
 class ComponentDiscriminator(nn.Module):
     """Logits of real and generated for one facial component, and the features for its style loss.
 

@@ -1,13 +1,11 @@
 """The networks that learn the HQ dictionary (Sec. 3.2, Fig. 3b): the released one and the paper's."""
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
 from restoreformer.archs.paper_autoencoder import PaperAutoencoder
 from restoreformer.archs.released_autoencoder import ReleasedAutoencoder
 
 
-@ARCH_REGISTRY.register()
 class HQDictionary(ReleasedAutoencoder):
     """E_h, the dictionary and D_h: reconstructs undegraded faces through dictionary entries.
 
@@ -17,7 +15,6 @@ class HQDictionary(ReleasedAutoencoder):
     CROSS_ATTENTION = False
 
 
-@ARCH_REGISTRY.register()
 class HQDictionaryPaper(PaperAutoencoder):
     """The same with the encoder and the decoder that the paper describes.
 

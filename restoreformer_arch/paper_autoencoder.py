@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from restoreformer.archs.autoencoder import VQAutoencoder
-from restoreformer.archs.blocks import AveragePool, Level, NearestUpsample, group_norm
+from restoreformer.archs.blocks import AveragePool, Level, NearestUpsample, NormSiLU
 from restoreformer.archs.vector_quantizer import VectorQuantizer
 from restoreformer.archs.vgg19 import VGG19Encoder
 from restoreformer.errors import RestoreFormerError
@@ -25,14 +24,14 @@ class PaperEncoder(nn.Module):
             resample = {"downsample": AveragePool()} if i < len(widths) - 1 else {}
             self.down.append(Level([width] + [out] * num_res_blocks, None, **resample))
             width = out
-        self.norm_out = group_norm(width)
+        self.norm_out = NormSiLU(width)
         self.conv_out = nn.Conv2d(width, embed_dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
         for level in self.down:
             h = level(h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(self.norm_out(h))
 
 
 class PaperDecoder(nn.Module):
@@ -47,14 +46,14 @@ class PaperDecoder(nn.Module):
             resample = {"upsample": NearestUpsample()} if i > 0 else {}
             self.up.append(Level([width] + [out] * num_res_blocks, None, **resample))
             width = out
-        self.norm_out = group_norm(width)
+        self.norm_out = NormSiLU(width)
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.conv_in(z)
         for level in self.up:
             h = level(h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(self.norm_out(h))
 
 
 class PaperAutoencoder(VQAutoencoder):

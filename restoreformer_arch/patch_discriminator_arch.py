@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 
-@ARCH_REGISTRY.register()
 class PatchDiscriminator(nn.Module):
     """Logits of real and generated for overlapping patches (Isola et al. 2017, as released).
 

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from restoreformer.archs.autoencoder import VQAutoencoder
-from restoreformer.archs.blocks import Downsample, Level, MiddleBlocks, MultiHeadAttention, Upsample, group_norm
+from restoreformer.archs.blocks import Downsample, Level, MiddleBlocks, MultiHeadAttention, NormSiLU, Upsample
 from restoreformer.archs.vector_quantizer import VectorQuantizer
 from restoreformer.errors import RestoreFormerError
 
@@ -40,7 +39,7 @@ class Encoder(nn.Module):
             self.down.append(Level([width] + [out] * num_res_blocks, heads if i in attn_levels else None, **resample))
             width = out
         self.mid = MiddleBlocks(width, heads)
-        self.norm_out = group_norm(width)
+        self.norm_out = NormSiLU(width)
         self.conv_out = nn.Conv2d(width, z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, EncoderQueries]:
@@ -48,7 +47,7 @@ class Encoder(nn.Module):
         for level in self.down:
             h = level(h)
         mid, mid_block_1 = self.mid(h)
-        return self.conv_out(F.silu(self.norm_out(mid))), EncoderQueries(mid_block_1, mid)
+        return self.conv_out(self.norm_out(mid)), EncoderQueries(mid_block_1, mid)
 
 
 class Decoder(nn.Module):
@@ -74,14 +73,14 @@ class Decoder(nn.Module):
             )
             width = out
         self.up = nn.ModuleList(reversed(levels))
-        self.norm_out = group_norm(width)
+        self.norm_out = NormSiLU(width)
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, z: Tensor, queries: EncoderQueries | None = None) -> Tensor:
         h, _ = self.mid(self.conv_in(z), None if queries is None else queries.mid)
         for level in reversed(self.up):
             h = level(h, None if queries is None else queries.mid_block_1)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(self.norm_out(h))
 
 
 class ReleasedAutoencoder(VQAutoencoder):
@@ -161,6 +160,9 @@ class ReleasedAutoencoder(VQAutoencoder):
 
     def decode_prior(self, prior: Tensor) -> Tensor:
         return self.decoder(self.post_quant_conv(prior))
+
+    def half_parts(self) -> list[nn.Module]:
+        return [*super().half_parts(), self.post_quant_conv]
 
     def is_attention(self, name: str) -> bool:
         return name.startswith("decoder.") and ".attn" in name

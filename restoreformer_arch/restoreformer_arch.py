@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 
 from restoreformer.archs.fusion import FUSIONS, Fusion
 from restoreformer.archs.paper_autoencoder import PaperAutoencoder
@@ -13,7 +12,6 @@ from restoreformer.errors import RestoreFormerError
 RELEASED_FUSIONS = ("mhca-p", "mhca-d", "mhsa-prior", "mhsa-degraded")
 
 
-@ARCH_REGISTRY.register()
 class RestoreFormer(ReleasedAutoencoder):
     """E_d, the dictionary and D_d, whose attention asks with the degraded face's features.
 
@@ -53,7 +51,6 @@ class RestoreFormer(ReleasedAutoencoder):
         return self.decoder(z, queries if self.fusion.startswith("mhca") else None)
 
 
-@ARCH_REGISTRY.register()
 class RestoreFormerPaper(PaperAutoencoder):
     """RestoreFormer as Sec. 3.1 describes it: the fusion stands between the dictionary and the decoder.
 
@@ -79,6 +76,9 @@ class RestoreFormerPaper(PaperAutoencoder):
 
     def decode_prior(self, prior: Tensor) -> Tensor:
         return self.decoder(self.fusion(prior, prior))
+
+    def half_parts(self) -> list[nn.Module]:
+        return [*super().half_parts(), self.fusion]
 
     def is_attention(self, name: str) -> bool:
         return name.startswith("fusion.")

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs, make_layers
 
 from restoreformer.errors import RestoreFormerError
 
@@ -31,6 +30,9 @@ def vgg19_features(depth: int) -> nn.Sequential:
 
     ``vgg19()`` would make, and fill with chance, 124 million weights of a classifier besides.
     """
+    # Here, since importing torchvision takes as long as restoring a face.
+    from torchvision.models.vgg import cfgs, make_layers
+
     return make_layers(cfgs["E"])[:depth]
 
 

@@ -123,7 +123,24 @@ def to_tensor(image: Image) -> Tensor:
     return torch.from_numpy(planes)
 
 
+def to_batch(images: Sequence[Image], device: torch.device) -> Tensor:
+    """BGR uint8 images ``(h, w, 3)`` of one size to what :func:`to_tensor` makes of each, ``(n, 3, h, w)``.
+
+    They travel to the device as bytes, and lie there in the order that convolutions like (channels last).
+    """
+    pixels = torch.from_numpy(np.stack(images)).to(device)
+    return pixels.permute(0, 3, 1, 2).flip(1).float().mul_(1 / 127.5).sub_(1)
+
+
+def to_images(batch: Tensor) -> list[Image]:
+    """RGB ``(n, 3, h, w)``, clamped to [-1, 1], to BGR uint8 images ``(h, w, 3)``.
+
+    All is done on the batch's device, which hands out bytes.
+    """
+    pixels = batch.detach().clamp(-1, 1).float().add_(1).mul_(127.5).round_().byte()
+    return list(pixels.flip(1).permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+
 def to_image(tensor: Tensor) -> Image:
     """RGB ``(3, h, w)``, clamped to [-1, 1], to BGR uint8 ``(h, w, 3)``."""
-    pixels = tensor.detach().float().clamp(-1, 1).add(1).mul(127.5).round().byte()
-    return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy()[:, :, ::-1])
+    return to_images(tensor[None])[0]

@@ -4,11 +4,7 @@ import basicsr.test
 import basicsr.train
 import basicsr.utils.options
 
-import restoreformer.archs.arcface_arch
-import restoreformer.archs.component_discriminator_arch
-import restoreformer.archs.hq_dictionary_arch
-import restoreformer.archs.patch_discriminator_arch
-import restoreformer.archs.restoreformer_arch
+import restoreformer.archs.registered_arch
 import restoreformer.datasets.blind_face_dataset
 import restoreformer.losses.arcface_identity_loss
 import restoreformer.losses.dictionary_loss
