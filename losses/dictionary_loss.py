@@ -6,7 +6,8 @@ resolution and batch.
 
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from restoreformer.losses.criterion import elementwise
 
 
 @LOSS_REGISTRY.register()
@@ -20,10 +21,11 @@ class DictionaryLoss(nn.Module):
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.distance = elementwise("l2")
 
     def forward(self, latents: Tensor, prior: Tensor) -> Tensor:
         """``latents`` Z_h and ``prior`` Z_p, both ``(n, c, h, w)``; gradients to ``prior`` only."""
-        return self.loss_weight * F.mse_loss(prior, latents.detach())
+        return self.loss_weight * self.distance(prior, latents.detach())
 
 
 @LOSS_REGISTRY.register()
@@ -39,7 +41,8 @@ class CommitmentLoss(nn.Module):
     def __init__(self, loss_weight: float = 0.25) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.distance = elementwise("l2")
 
     def forward(self, latents: Tensor, prior: Tensor) -> Tensor:
         """``latents`` Z_h or Z_d and ``prior`` Z_p, both ``(n, c, h, w)``; gradients to ``latents`` only."""
-        return self.loss_weight * F.mse_loss(latents, prior.detach())
+        return self.loss_weight * self.distance(latents, prior.detach())

@@ -6,15 +6,20 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from restoreformer.archs.blocks import without_autocast
 from restoreformer.errors import RestoreFormerError
-from restoreformer.losses.criterion import elementwise
+from restoreformer.losses.criterion import at_least_float32, elementwise
 
 
 def gram(features: Tensor) -> Tensor:
-    """Gram matrices of ``(n, c, h, w)`` features, ``(n, c, c)``, divided by c*h*w as GFPGAN does."""
+    """Gram matrices of ``(n, c, h, w)`` features, ``(n, c, c)``, divided by c*h*w as GFPGAN does.
+
+    In float32 at least: their differences are small, and weighed by thousands.
+    """
     n, c, h, w = features.shape
-    flat = features.reshape(n, c, h * w)
-    return flat @ flat.transpose(1, 2) / (c * h * w)
+    with without_autocast(features.device):
+        flat = at_least_float32(features).reshape(n, c, h * w)
+        return flat @ flat.transpose(1, 2) / (c * h * w)
 
 
 @LOSS_REGISTRY.register()

@@ -4,6 +4,7 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from restoreformer.losses.criterion import at_least_float32
 from restoreformer.losses.frozen import load_frozen
 from restoreformer.losses.gram_style_loss import GramStyleLoss
 
@@ -50,9 +51,12 @@ class LPIPSLoss(nn.Module):
         features = self._features(result)
         with torch.no_grad():
             targets = self._features(gt)
-        terms = [lin((a - b).square()).mean() for lin, a, b in zip(self.net.lins, features, targets, strict=True)]
+        terms = [
+            at_least_float32(lin((a - b).square())).mean()
+            for lin, a, b in zip(self.net.lins, features, targets, strict=True)
+        ]
         style = None if self.style is None else self.style(features, targets)
         return self.loss_weight * torch.stack(terms).sum(), style
 
     def _features(self, image: Tensor) -> list[Tensor]:
-        return [self.normalize(f) for f in self.net.net(self.net.scaling_layer(image))]
+        return [self.normalize(at_least_float32(f)) for f in self.net.net(self.net.scaling_layer(image))]

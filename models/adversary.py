@@ -1,26 +1,45 @@
-"""A discriminator with its optimizer and its loss, and the two steps of the game that it takes part in."""
+"""A discriminator with its optimizer and its loss: both sides of the game from one pass of each image."""
 
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
+class Verdict(NamedTuple):
+    """What a discriminator says of a batch: logits, and features where they were asked for."""
+
+    logits: Tensor
+    features: list[Tensor]
+
+
 class Adversary:
     """One discriminator of a face or of a component.
+
+    Real and generated images pass through it once. What the generator pays is differentiated with respect
+    to the generated image, what the discriminator pays with respect to its own weights, and then the graph
+    of both passes is let go.
 
     Args:
         label: ``d``, ``d_left_eye``, …; files and log entries are named after it.
         net: the discriminator on its device, wrapped for several devices or not.
         criterion: BasicSR's ``GANLoss``; its weight counts for the generator only.
+        autocast: gives the context that passes run in.
     """
 
     optimizer: torch.optim.Optimizer
+    real: Verdict
+    fake: Verdict
 
-    def __init__(self, label: str, net: nn.Module, criterion: nn.Module) -> None:
+    def __init__(
+        self, label: str, net: nn.Module, criterion: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
         self.label = label
         self.net = net
         self.criterion = criterion
+        self.autocast = autocast
         self.suffix = label.removeprefix("d")
 
     @property
@@ -28,33 +47,40 @@ class Adversary:
         """Factor on the generator's loss."""
         return float(self.criterion.loss_weight)  # type: ignore[arg-type]
 
-    def generator_loss(self, fake_logits: Tensor) -> Tensor:
-        """What the generator pays for being told from real."""
-        return self.criterion(fake_logits, True, is_disc=False)
+    def judge(self, real: Tensor, fake: Tensor, with_features: bool = False) -> None:
+        """Pass real images and generated ones, both ``(n, 3, h, w)``."""
+        self.real, self.fake = self._judged(real, with_features), self._judged(fake, with_features)
 
-    def learn(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """One step of the discriminator on images ``(n, 3, h, w)``; ``fake`` carries no gradient.
+    def _judged(self, images: Tensor, with_features: bool) -> Verdict:
+        with self.autocast():
+            logits, features = self.net(images, with_features=True) if with_features else (self.net(images), [])
+        return Verdict(logits.float(), features)
+
+    def generator_loss(self) -> Tensor:
+        """What the generator pays for being told from real."""
+        return self.criterion(self.fake.logits, True, is_disc=False)
+
+    def learn(self) -> dict[str, Tensor]:
+        """One step of the discriminator on what it last judged, whose graph ends here.
 
         Returns:
             The loss and the mean logits, under BasicSR's names.
         """
+        losses = [self.criterion(v.logits, is_real, is_disc=True) for v, is_real in self._verdicts]
         self.optimizer.zero_grad(set_to_none=True)
-        # Each pass is followed by its own way back: DDP may change batch norm's buffers before the next pass.
-        losses, logits = [], []
-        for images, is_real in ((real, True), (fake, False)):
-            logits.append(self.net(images))
-            losses.append(self.criterion(logits[-1], is_real, is_disc=True))
-            losses[-1].backward()
+        torch.stack(losses).sum().backward(inputs=[p for p in self.net.parameters() if p.requires_grad])
         self.optimizer.step()
+        real, fake = (verdict.logits.detach().mean() for verdict, _ in self._verdicts)
+        del self.real, self.fake
         return {
-            f"l_d{self.suffix}": losses[0].detach() + losses[1].detach(),
-            f"out_d{self.suffix}_real": logits[0].detach().mean(),
-            f"out_d{self.suffix}_fake": logits[1].detach().mean(),
+            f"l_d{self.suffix}": torch.stack(losses).sum().detach(),
+            f"out_d{self.suffix}_real": real,
+            f"out_d{self.suffix}_fake": fake,
         }
 
-    def set_learning(self, on: bool) -> None:
-        """Whether gradients reach the discriminator's own weights."""
-        self.net.requires_grad_(on)
+    @property
+    def _verdicts(self) -> tuple[tuple[Verdict, bool], ...]:
+        return (self.real, True), (self.fake, False)
 
 
 def optimizer_arguments(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -8,27 +8,32 @@ from typing import Any, ClassVar
 import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
 
 from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
 from restoreformer.archs.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from restoreformer.distributed import process_count
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use, perplexity
 from restoreformer.models.adaptive_weight import adaptive_weight
 from restoreformer.models.adversary import Adversary, optimizer_arguments
+from restoreformer.models.execution import AMP, ExecutionModel
 
 # In place of a path: start from random weights, said in words.
 NO_FILE = "none"
+# What the adversarial loss is balanced with, where its weight is adaptive.
+RECONSTRUCTION = ("l_pix", "l_percep")
 
 
-class FaceModel(SRModel):
+class FaceModel(ExecutionModel):
     """BasicSR's ``SRModel`` with a dictionary and discriminators; the base of both stages.
 
-    An iteration is one pass of the generator, one step of it, and one step of each discriminator. The
-    option file's ``train`` block names the losses; each is logged under its own name.
+    An iteration is one pass of the generator and one step of it, and one pass and one step of each
+    discriminator. Losses on the image are differentiated with respect to the image, one after the other, so
+    that none keeps its graph while the next is computed; then the sum goes back through the generator once.
+    The option file's ``train`` block names the losses; each is logged under its own name.
     """
 
     # What network_g may be.
@@ -54,6 +59,9 @@ class FaceModel(SRModel):
         "gan_opt": "loss",
         "gan_start_iter": "value",
         "adaptive_gan_weight": "value",
+        "amp": "value",
+        "checkpointing": "value",
+        "compile": "value",
         "attention_lr_factor": "value",
     }
 
@@ -86,6 +94,8 @@ class FaceModel(SRModel):
                 yield f"train: {option} is given, but there is no {' or '.join(keys)} for it"
         if train.get("adaptive_gan_weight") and "network_d" not in present:
             yield "train: adaptive_gan_weight is given, but there is no network_d"
+        if train.get("amp") not in (None, *AMP):
+            yield f"train: amp is {train['amp']!r}: expected {' or '.join(AMP)}, or ~ for float32"
         if train.get("pixel_opt") is None and train.get("perceptual_opt") is None:
             yield "train: pixel_opt and perceptual_opt are missing: one of them at least is needed"
 
@@ -140,7 +150,7 @@ class FaceModel(SRModel):
                 strict, param_key = path.get(f"strict_load_{label}", True), path.get(f"param_key_{label}", "params")
                 self.load_network(net, path[f"pretrain_{key}"], strict, param_key)
             net.train()
-            adversaries[key] = Adversary(label, net, criterion)
+            adversaries[key] = Adversary(label, net, criterion, self.autocast)
         return adversaries
 
     @classmethod
@@ -183,56 +193,71 @@ class FaceModel(SRModel):
         return [{"params": parameters, "lr": rate} for rate, parameters in rates.items()]
 
     def optimize_parameters(self, current_iter: int) -> None:
-        adversarial = current_iter >= self.gan_start_iter
-        for adversary in self.adversaries.values():
-            adversary.set_learning(False)
         self.optimizer_g.zero_grad(set_to_none=True)
-        out = self.net_g(self.lq, with_latents=True)
-        losses = self.generator_losses(out, current_iter)
-        torch.stack(list(losses.values())).sum().backward()
+        with self.autocast():
+            out = self.net_g(self.lq, with_latents=True)
+        image = out.image.detach().float().requires_grad_()
+        self.output = image.detach()
+        self.losses, gradient, reconstruction = self._losses_on_image(image, current_iter)
+        if current_iter >= self.gan_start_iter:
+            for network in self.adversaries:
+                gradient += self._play(network, image, out.image, reconstruction)
+        latent_losses = {n: c(out.latents, out.prior) for n, c in self.latent_losses.items() if c is not None}
+        self.losses |= {name: value.detach() for name, value in latent_losses.items()}
+        # A fixed encoder's latents learn nothing.
+        learning = [value for value in latent_losses.values() if value.requires_grad]
+        gradients = [gradient.to(out.image.dtype), *[None] * len(learning)]
+        torch.autograd.backward([out.image, *learning], gradients)
         self.optimizer_g.step()
-        self.losses = {name: value.detach() for name, value in losses.items()}
         self.usage += count_entries(out.indices, len(self.usage))
-        if adversarial:
-            for network, adversary in self.adversaries.items():
-                adversary.set_learning(True)
-                self.losses |= adversary.learn(*self.discriminator_inputs(network))
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
         self.after_step(current_iter, out)
 
-    def generator_losses(self, out: AutoencoderOutput, current_iter: int) -> dict[str, Tensor]:
-        """Every weighted term of the generator's loss, by its log name."""
-        self.output = out.image.detach()
-        losses: dict[str, Tensor] = {}
+    def _losses_on_image(self, image: Tensor, current_iter: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The losses between ``image`` and the truth by their log names; their gradient with respect to ``image``,
+        and the part of it that an adaptive adversarial weight is balanced with."""
+        values: dict[str, Tensor] = {}
+        gradient, reconstruction = torch.zeros_like(image), torch.zeros_like(image)
         for name, criterion in self.image_losses.items():
-            if criterion is not None and current_iter >= self.start_iters.get(name, 1):
-                losses |= _named(name, criterion(out.image, self.gt))
-        if current_iter >= self.gan_start_iter and (adversary := self.adversaries.get("network_d")):
-            losses["l_g_gan"] = self._adversarial_loss(adversary, out.image, losses)
-        for name, criterion in self.latent_losses.items():
-            if criterion is not None:
-                losses[name] = criterion(out.latents, out.prior)
-        return losses
+            if criterion is None or current_iter < self.start_iters.get(name, 1):
+                continue
+            with self.autocast():
+                terms = _named(name, criterion(image, self.gt))
+            values |= {n: term.detach() for n, term in terms.items()}
+            for n, term in terms.items() if self.adaptive_gan_weight else [(name, _sum(terms))]:
+                (share,) = torch.autograd.grad(term, image, retain_graph=self.adaptive_gan_weight)
+                gradient += share
+                if n in RECONSTRUCTION:
+                    reconstruction += share
+        return values, gradient, reconstruction
 
-    def _adversarial_loss(self, adversary: Adversary, image: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
-        loss = adversary.generator_loss(adversary.net(image))
-        if not self.adaptive_gan_weight or not adversary.weight:
-            return loss
-        reconstruction = torch.stack([losses[name] for name in ("l_pix", "l_percep") if name in losses]).sum()
-        last_layer = self.get_bare_model(self.net_g).decoder.conv_out.weight
-        return loss * adaptive_weight(reconstruction, loss / adversary.weight, last_layer)
+    def _play(self, network: str, image: Tensor, made: Tensor, reconstruction: Tensor) -> Tensor:
+        """Both steps of the game with one discriminator; gives the gradient that ``image`` takes home from it.
 
-    def discriminator_inputs(self, network: str) -> tuple[Tensor, Tensor]:
-        """Real and generated images for a discriminator's step."""
-        return self.gt, self.output
+        ``made`` is ``image`` with the generator's graph.
+        """
+        adversary = self.adversaries[network]
+        terms = self.adversarial_losses(network, image)
+        (gradient,) = torch.autograd.grad(_sum(terms), image, retain_graph=True)
+        if network == "network_d" and self.adaptive_gan_weight and adversary.weight:
+            last_layer = self.get_bare_model(self.net_g).decoder.conv_out.weight
+            factor = adaptive_weight(made, reconstruction, gradient / adversary.weight, last_layer)
+            gradient, terms = gradient * factor, {name: term * factor for name, term in terms.items()}
+        self.losses |= {name: term.detach() for name, term in terms.items()} | adversary.learn()
+        return gradient
+
+    def adversarial_losses(self, network: str, image: Tensor) -> dict[str, Tensor]:
+        """Let a discriminator judge; what the generator pays for it, by log names."""
+        self.adversaries[network].judge(self.gt, image)
+        return {"l_g_gan": self.adversaries[network].generator_loss()}
 
     def after_step(self, current_iter: int, out: AutoencoderOutput) -> None:
         """What a stage does when all have stepped."""
 
     def get_current_log(self) -> Mapping[str, float]:
         # Here and not in the iteration: most iterations log nothing, and reading a value waits for the device.
-        if self.opt["dist"]:
+        if process_count() > 1:
             torch.distributed.all_reduce(self.usage)
         values = OrderedDict(self.losses)
         values["entries_in_use"] = entries_in_use(self.usage)
@@ -289,6 +314,10 @@ class FaceModel(SRModel):
         for adversary in self.adversaries.values():
             self.save_network(adversary.net, f"net_{adversary.label}", current_iter)
         super().save(epoch, current_iter)
+
+
+def _sum(terms: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack(list(terms.values())).sum()
 
 
 def _named(name: str, value: Tensor | tuple[Tensor | None, ...]) -> dict[str, Tensor]:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
+from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerPaper
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
@@ -99,33 +98,24 @@ class RestoreFormerModel(FaceModel):
         # Validation needs none.
         self.boxes = {region: data[f"loc_{region}"].to(self.device) for region in REGIONS if f"loc_{region}" in data}
 
-    def generator_losses(self, out: AutoencoderOutput, current_iter: int) -> dict[str, Tensor]:
-        losses = super().generator_losses(out, current_iter)
+    def optimize_parameters(self, current_iter: int) -> None:
         if self.regions and not self.boxes:
             raise RestoreFormerError(
                 "Expected boxes of eyes and mouth for the component discriminators, the dataset gives none: set its "
                 "component_path."
             )
-        if current_iter < self.gan_start_iter:
-            return losses
-        self.real_crops = {region: self._crop(self.gt, region) for region in self.regions}
-        fake_crops = {region: self._crop(out.image, region) for region in self.regions}
-        self.fake_crops = {region: crop.detach() for region, crop in fake_crops.items()}
-        for region, fake_crop in fake_crops.items():
-            adversary = self.adversaries[f"network_d_{region}"]
-            fake_logits, fake_features = adversary.net(fake_crop, with_features=True)
-            losses[f"l_g_gan_{region}"] = adversary.generator_loss(fake_logits)
-            if self.component_style is not None:
-                with torch.no_grad():
-                    _, real_features = adversary.net(self.real_crops[region], with_features=True)
-                losses[f"l_g_style_{region}"] = self.component_style(fake_features, real_features)
-        return losses
+        super().optimize_parameters(current_iter)
 
-    def discriminator_inputs(self, network: str) -> tuple[Tensor, Tensor]:
+    def adversarial_losses(self, network: str, image: Tensor) -> dict[str, Tensor]:
         if network == "network_d":
-            return super().discriminator_inputs(network)
-        region = network.removeprefix("network_d_")
-        return self.real_crops[region], self.fake_crops[region]
+            return super().adversarial_losses(network, image)
+        adversary, region = self.adversaries[network], network.removeprefix("network_d_")
+        style = self.component_style
+        adversary.judge(self._crop(self.gt, region), self._crop(image, region), with_features=style is not None)
+        losses = {f"l_g_gan_{region}": adversary.generator_loss()}
+        if style is not None:
+            losses[f"l_g_style_{region}"] = style(adversary.fake.features, adversary.real.features)
+        return losses
 
     def _crop(self, image: Tensor, region: str) -> Tensor:
         """R_r of Eq. 11: ROI align of a region, ``(n, 3, s, s)``, s in proportion to the image."""

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 from torch import Tensor, nn
 
-from restoreformer.archs.blocks import straight_through
+from restoreformer.archs.blocks import ResidualBlock, straight_through
 from restoreformer.archs.vector_quantizer import VectorQuantizer
 from restoreformer.errors import RestoreFormerError
 
@@ -91,6 +91,12 @@ class VQAutoencoder(nn.Module):
     @abstractmethod
     def decode_prior(self, prior: Tensor) -> Tensor:
         """An image from entries ``(n, embed_dim, h, w)`` alone, which, where there is attention, ask themselves."""
+
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether training computes what is inside residual blocks twice instead of keeping it."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.checkpointing = on
 
     def half_parts(self) -> list[nn.Module]:
         """The parts that half precision does not harm: the first third of the encoder's levels, where most of its

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from restoreformer.errors import RestoreFormerError
 
@@ -53,8 +54,12 @@ class NormSiLU(Norm):
 class ResidualBlock(nn.Module):
     """Norm, SiLU, 3x3 convolution, twice, beside a 1x1 shortcut where the width changes (Sec. 3.1).
 
+    With ``checkpointing`` nothing between input and output is kept for the way back: it is computed again.
+
     Shapes: ``(n, in_channels, h, w)`` to ``(n, out_channels, h, w)``.
     """
+
+    checkpointing = False
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -65,6 +70,11 @@ class ResidualBlock(nn.Module):
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(self._forward, x, use_reentrant=False, preserve_rng_state=False)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x))
         h = self.conv2(self.norm2(h))
         h += x if self.nin_shortcut is None else self.nin_shortcut(x)

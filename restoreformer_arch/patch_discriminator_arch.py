@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from restoreformer.archs.shared_batch_norm import SharedBatchNorm
+
 
 class PatchDiscriminator(nn.Module):
     """Logits of real and generated for overlapping patches (Isola et al. 2017, as released).
@@ -28,7 +30,7 @@ class PatchDiscriminator(nn.Module):
         for i in range(1, n_layers + 1):
             out = ndf * min(2**i, 8)
             yield nn.Conv2d(width, out, 4, stride=2 if i < n_layers else 1, padding=1, bias=False)
-            yield nn.BatchNorm2d(out)
+            yield SharedBatchNorm(out)
             yield nn.LeakyReLU(0.2, inplace=True)
             width = out
         yield nn.Conv2d(width, 1, 4, padding=1)

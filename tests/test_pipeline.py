@@ -86,12 +86,15 @@ def opts(small_net, faces_lmdb, boxes_file):
     return {"stage1": stage1, "stage2": stage2, "test": test}
 
 
-def run(root, opt, *arguments, script="train"):
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+def run(root, opt, *arguments, script="train", starter=()):
     text = opt if isinstance(opt, str) else yaml.safe_dump(opt, sort_keys=False)
     (root / "opt.yml").write_text(text)
-    command = [sys.executable, "-W", "ignore", f"basicsr/{script}.py", "-opt", "opt.yml", *arguments]
+    command = [sys.executable, "-W", "ignore", *starter, f"basicsr/{script}.py", "-opt", "opt.yml", *arguments]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, timeout=300)
 
 
 def passed(done):
@@ -132,6 +135,28 @@ def test_both_stages_train_resume_and_test(root, opts):
     saved = sorted((root / "results" / "test" / "visualization" / "faces").iterdir())
     assert [p.name for p in saved] == [f"{i:05d}_test.png" for i in range(4)]
     assert cv2.imread(str(saved[0])).shape == (32, 32, 3)
+
+
+def test_two_processes_without_a_gpu(root, opts):
+    """torchrun and gloo; the dataset's workers are spawned, as with GPUs."""
+    two = {"starter": TORCHRUN}
+    log = passed(run(root, opts["stage1"], "--launcher", "pytorch", **two))
+    # Four images, two for each process.
+    assert "Require iter number per epoch: 1" in log and len(re.findall("l_dict: ", log)) == 4
+    passed(run(root, {**opts["stage2"], "train": {**opts["stage2"]["train"], "amp": "bf16"}}))
+    figures = {}
+    for name, arguments in {"one": {}, "two": two}.items():
+        opts["test"]["name"] = name
+        launcher = ("--launcher", "pytorch") if arguments else ()
+        log = passed(run(root, opts["test"], *launcher, script="test", **arguments))
+        figures[name] = re.findall(r"# (\w+): (\S+)", log)
+    assert figures["one"] == figures["two"] and len(figures["one"]) == 2
+    saved = [sorted((root / "results" / n / "visualization" / "faces").iterdir()) for n in figures]
+    assert (
+        len(saved[1]) == 4 and [(cv2.imread(str(a)) == cv2.imread(str(b))).all() for a, b in zip(*saved)] == [True] * 4
+    )
+    error = run(root, opts["test"], "--launcher", "pytorch", script="test").stderr
+    assert "error: Expected RANK, WORLD_SIZE in the environment, which torchrun sets: start with torchrun" in error
 
 
 def failed_in_one_line(done):

@@ -14,9 +14,11 @@ import restoreformer.losses.vgg_perceptual_loss
 import restoreformer.models.hq_dictionary_model
 import restoreformer.models.restoreformer_model  # noqa: F401
 from restoreformer.datasets.sampling import SeededSampler
+from restoreformer.distributed import init_dist
 from restoreformer.options import install_check
 from restoreformer.resume import load_resume_state
 
+basicsr.utils.options.init_dist = init_dist
 install_check(basicsr.utils.options, basicsr.train, basicsr.test)
 basicsr.train.load_resume_state = load_resume_state
 basicsr.train.EnlargedSampler = SeededSampler

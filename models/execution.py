@@ -1,0 +1,97 @@
+"""How a model's networks run, whatever they learn: order of memory, precision, optimizers, processes."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from basicsr.models.sr_model import SRModel
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Subset
+
+from restoreformer.archs.autoencoder import VQAutoencoder
+from restoreformer.distributed import process_count, total_over_processes
+
+AMP = ("bf16",)
+
+
+class ExecutionModel(SRModel):
+    """BasicSR's ``SRModel``, made fast, and at home in several processes with or without GPUs.
+
+    ``train`` takes ``amp: bf16`` (autocast), ``checkpointing: true`` (activations of residual blocks are
+    computed again on the way back instead of kept) and ``compile: true`` (``torch.compile`` of
+    ``network_g``).
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self._execution = (opt.get("train") or {}) if opt["is_train"] else {}
+        # Of how many validation images this process has its share.
+        self.share = 0
+        super().__init__(opt)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision that training's passes run in."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._execution.get("amp") == "bf16")
+
+    def init_training_settings(self) -> None:
+        super().init_training_settings()
+        if self.ema_decay > 0:
+            self.net_g_ema.to(memory_format=torch.channels_last)
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        net = net.to(self.device).to(memory_format=torch.channels_last)
+        if isinstance(net, VQAutoencoder):
+            net.set_checkpointing(bool(self._execution.get("checkpointing")))
+            if self._execution.get("compile"):
+                net.compile()
+        if not self.opt["dist"]:
+            return super().model_to_device(net)
+        return DistributedDataParallel(
+            net,
+            device_ids=[torch.cuda.current_device()] if self.device.type == "cuda" else None,
+            find_unused_parameters=self.opt.get("find_unused_parameters", False),
+            # Every process has the same ones by itself, see SharedBatchNorm.
+            broadcast_buffers=False,
+        )
+
+    def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
+        """BasicSR's; one kernel for all parameters, unless the options choose another way."""
+        if not {"fused", "foreach", "differentiable"} & kwargs.keys():
+            kwargs["fused"] = True
+        return super().get_optimizer(optim_type, params, lr, **kwargs)
+
+    def model_ema(self, decay: float = 0.999) -> None:
+        average, current = (list(net.parameters()) for net in (self.net_g_ema, self.get_bare_model(self.net_g)))
+        get_ema_multi_avg_fn(decay)(average, current, None)
+
+    def test(self) -> None:
+        """Fill ``output`` by the moving average, else by ``network_g``, in float32.
+
+        Past the wrapper for several processes, each of which has its own number of images.
+        """
+        net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        training = net.training
+        net.eval()
+        with torch.no_grad():
+            self.output = net(self.lq)
+        net.train(training)
+
+    def dist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
+        """Each process takes its part of the images; metrics are of them all, and every process knows them."""
+        images = len(dataloader.dataset)
+        rank, processes = self.opt["rank"], self.opt["world_size"]
+        first, last = images * rank // processes, images * (rank + 1) // processes
+        if images < processes:
+            # Too few for each to have one.
+            first, last = 0, images
+        part = Subset(dataloader.dataset, range(first, last))
+        part.opt = dataloader.dataset.opt  # type: ignore[attr-defined]
+        self.share = last - first
+        self.nondist_validation(DataLoader(part), current_iter, tb_logger, save_img)
+
+    def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
+        if process_count() > 1:
+            total = total_over_processes([val * self.share, self.share])
+            val = self.metric_results[metric] = total[0] / total[1]
+        super()._update_best_metric_result(dataset_name, metric, val, current_iter)

@@ -1,0 +1,80 @@
+"""Several processes, with or without GPUs."""
+
+import math
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from basicsr.utils import dist_util
+from torch import Tensor, distributed
+
+from restoreformer.errors import RestoreFormerError
+
+_PORT = "29500"  # torch's own default
+
+
+def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **options: Any) -> None:
+    """In place of BasicSR's, which divides by the number of GPUs: without any, processes meet through gloo.
+
+    Args:
+        launcher: ``pytorch`` (torchrun) or ``slurm``.
+        backend: for machines with GPUs.
+        port: of the first machine, for slurm; the default is ``$MASTER_PORT``, else 29500.
+        options: of ``torch.distributed.init_process_group``.
+
+    Raises:
+        RestoreFormerError: the launcher did not say which process this is.
+    """
+    needed = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST") if launcher == "slurm" else ("RANK", "WORLD_SIZE")
+    if missing := [name for name in needed if name not in os.environ]:
+        start = "srun" if launcher == "slurm" else "torchrun"
+        raise RestoreFormerError(
+            f"Expected {', '.join(missing)} in the environment, which {start} sets: start with {start}, or leave out "
+            f"--launcher {launcher}."
+        )
+    if torch.cuda.is_available():
+        ports = {"port": port} if launcher == "slurm" else {}
+        dist_util.init_dist(launcher, backend=backend, **ports, **options)
+        return
+    if launcher == "slurm":
+        os.environ |= _from_slurm(port)
+    if multiprocessing.get_start_method(allow_none=True) is None:
+        # As BasicSR does: what reads the data is not to inherit half of a process group.
+        multiprocessing.set_start_method("spawn")
+    distributed.init_process_group("gloo", **options)
+
+
+def _from_slurm(port: int | None) -> dict[str, str]:
+    """What torchrun would have set."""
+    nodes = os.environ["SLURM_NODELIST"]
+    hosts = subprocess.run(["scontrol", "show", "hostname", nodes], capture_output=True, text=True, check=True)
+    return {
+        "MASTER_ADDR": hosts.stdout.split()[0],
+        "MASTER_PORT": str(port or os.environ.get("MASTER_PORT", _PORT)),
+        "WORLD_SIZE": os.environ["SLURM_NTASKS"],
+        "RANK": os.environ["SLURM_PROCID"],
+    }
+
+
+def process_count() -> int:
+    """How many processes work together; 1 without a process group."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of each process's ``value``, without gradient."""
+    if process_count() == 1:
+        return value
+    value = value.detach().clone()
+    distributed.all_reduce(value)
+    return value / process_count()
+
+
+def total_over_processes(values: Sequence[float]) -> list[float]:
+    """The sum of each process's ``values``, one by one, in float64."""
+    gathered: list[Any] = [None] * process_count()
+    distributed.all_gather_object(gathered, list(values))
+    return [math.fsum(column) for column in zip(*gathered, strict=True)]
