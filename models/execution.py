@@ -36,8 +36,9 @@ class ExecutionModel(SRModel):
 
     def init_training_settings(self) -> None:
         super().init_training_settings()
-        if self.ema_decay > 0:
-            self.net_g_ema.to(memory_format=torch.channels_last)
+        for net in (self.cri_pix, self.cri_perceptual, getattr(self, "net_g_ema", None)):
+            if net is not None:
+                net.to(memory_format=torch.channels_last)
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         net = net.to(self.device).to(memory_format=torch.channels_last)

@@ -134,7 +134,7 @@ class FaceModel(ExecutionModel):
 
     def _build_loss(self, key: str) -> nn.Module | None:
         options = self.opt["train"].get(key)
-        return None if not options else build_loss(options).to(self.device)
+        return None if not options else build_loss(options).to(self.device).to(memory_format=torch.channels_last)
 
     def _build_adversaries(self) -> dict[str, Adversary]:
         adversaries = {}

@@ -32,21 +32,29 @@ def set_precision(net: VQAutoencoder, precision: str) -> None:
     if dtype == torch.float32:
         return
     for part in net.half_parts():
-        part.to(dtype)
-        part.register_forward_pre_hook(partial(_before, dtype))
-        part.register_forward_hook(_after)
+        halve(part, dtype)
+
+
+def halve(part: nn.Module, dtype: torch.dtype) -> None:
+    """Let one part compute in ``dtype``; what goes in is converted, what comes out is float32 again."""
+    part.to(dtype)
+    part.register_forward_pre_hook(partial(_before, dtype))
+    part.register_forward_hook(_after)
 
 
 def _before(dtype: torch.dtype, part: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_cast(value, dtype) for value in inputs)
 
 
-def _after(part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-    return output.float()
+def _after(part: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    return _cast(output, torch.float32)
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """A tensor, or a named tuple of tensors, in ``dtype``; anything else as it is."""
+    """A tensor, or a tuple of tensors, in ``dtype``; anything else as it is."""
     if isinstance(value, Tensor):
         return value.to(dtype)
-    return type(value)(*(_cast(v, dtype) for v in value)) if isinstance(value, tuple) else value
+    if not isinstance(value, tuple):
+        return value
+    cast = (_cast(v, dtype) for v in value)
+    return type(value)(*cast) if hasattr(value, "_fields") else tuple(cast)

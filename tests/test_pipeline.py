@@ -139,22 +139,20 @@ def test_both_stages_train_resume_and_test(root, opts):
 
 def test_two_processes_without_a_gpu(root, opts):
     """torchrun and gloo; the dataset's workers are spawned, as with GPUs."""
-    two = {"starter": TORCHRUN}
-    log = passed(run(root, opts["stage1"], "--launcher", "pytorch", **two))
+    log = passed(run(root, opts["stage1"], "--launcher", "pytorch", starter=TORCHRUN))
     # Four images, two for each process.
     assert "Require iter number per epoch: 1" in log and len(re.findall("l_dict: ", log)) == 4
     passed(run(root, {**opts["stage2"], "train": {**opts["stage2"]["train"], "amp": "bf16"}}))
     figures = {}
-    for name, arguments in {"one": {}, "two": two}.items():
+    for name, launcher, starter in (("one", (), ()), ("two", ("--launcher", "pytorch"), TORCHRUN)):
         opts["test"]["name"] = name
-        launcher = ("--launcher", "pytorch") if arguments else ()
-        log = passed(run(root, opts["test"], *launcher, script="test", **arguments))
+        log = passed(run(root, opts["test"], *launcher, script="test", starter=starter))
         figures[name] = re.findall(r"# (\w+): (\S+)", log)
     assert figures["one"] == figures["two"] and len(figures["one"]) == 2
-    saved = [sorted((root / "results" / n / "visualization" / "faces").iterdir()) for n in figures]
-    assert (
-        len(saved[1]) == 4 and [(cv2.imread(str(a)) == cv2.imread(str(b))).all() for a, b in zip(*saved)] == [True] * 4
-    )
+    one, two = (sorted((root / "results" / n / "visualization" / "faces").iterdir()) for n in figures)
+    assert len(two) == 4
+    for a, b in zip(one, two, strict=True):
+        assert (cv2.imread(str(a)) == cv2.imread(str(b))).all()
     error = run(root, opts["test"], "--launcher", "pytorch", script="test").stderr
     assert "error: Expected RANK, WORLD_SIZE in the environment, which torchrun sets: start with torchrun" in error
 

@@ -5,7 +5,7 @@ python two_processes.py OPTIONS.pth RANK PROCESSES FOLDER
 
 import sys
 
-import restoreformer.plugin  # isort: skip  (first: it makes basicsr importable)
+import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
 
 import torch
 from basicsr.models import build_model
