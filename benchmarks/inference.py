@@ -69,22 +69,31 @@ def main() -> None:
 
     nets: dict[str, tuple[nn.Module, str]] = {}
     weights = formula(RestoreFormer())
-    for name, kind in (("spandrel", SpandrelRestoreFormer), ("GFPGAN", GFPGANRestoreFormer)):
-        nets[name] = (kind(), "fp32")
+    nets["spandrel"] = (SpandrelRestoreFormer(), "fp32")
+    nets["spandrel, all in bf16"] = (SpandrelRestoreFormer(), "bf16")
+    nets["GFPGAN"] = (GFPGANRestoreFormer(), "fp32")
+    ways = [""] + [" compiled"] * args.compile
+    if device.type == "cuda":
+        # Whose kernel for group norm may want channels first.
+        ways.append(" channels first")
     for precision in DTYPES:
-        for compiled in (False, True) if args.compile else (False,):
-            nets[f"ours {precision}" + (" compiled" if compiled else "")] = (RestoreFormer(), precision)
+        for way in ways:
+            nets[f"ours {precision}{way}"] = (RestoreFormer(), precision)
     runs: dict[str, Callable[[], Any]] = {}
     for name, (net, precision) in nets.items():
         net.load_state_dict(weights)
         net.eval().requires_grad_(False)
         if isinstance(net, RestoreFormer):
             set_precision(net, precision)
-            net.to(memory_format=torch.channels_last)
+            if not name.endswith("first"):
+                net.to(memory_format=torch.channels_last)
             if name.endswith("compiled"):
                 net.compile()
+        elif precision != "fp32":
+            net.to(DTYPES[precision])
         net.to(device)
-        runs[name] = lambda net=net: net(image)
+        dtype = next(net.parameters()).dtype if not isinstance(net, RestoreFormer) else torch.float32
+        runs[name] = lambda net=net, dtype=dtype: net(image.to(dtype))
     if device.type == "cuda":
         for name in ("spandrel", "ours fp32"):
             runs[f"{name} without TF32"] = _exactly(runs[name])
@@ -94,7 +103,7 @@ def main() -> None:
         seconds = in_turns(runs, args.rounds, device, "restoring")
         peaks = {name: peak_rate(device, dtype) for name, dtype in DTYPES.items()}
         (theirs, _), mine = runs["spandrel"](), runs["ours fp32"]()
-        print(f"largest difference between spandrel's image and ours in float32: {(theirs - mine).abs().max():.1e}")
+        difference = f"{(theirs - mine).abs().max():.1e}"
         for name, run in runs.items():
             median = statistics.median(seconds[name])
             precision = nets[name.removesuffix(" without TF32")][1]
@@ -114,6 +123,7 @@ def main() -> None:
                 }
             )
     about = machine(device) | {"freed memory": "kept" if kept else "given back"}
+    about["largest difference between spandrel's image and ours, fp32"] = difference
     about |= {f"matrix product {name}": f"{peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()}
     title = f"{args.batch} face(s) of 512x512, medians of {args.rounds}; peak: the matrix product of that precision"
     report(title, rows, about, args.json)

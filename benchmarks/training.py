@@ -11,7 +11,8 @@ The five passes are of stage 2 with the released network; other files are measur
 import argparse
 import copy
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from basicsr.models import build_model
 from measuring import in_turns, machine, operations, peak_memory, peak_rate, ratio, report
 from measuring.five_passes import FivePasses
-from torch import Tensor
+from torch import Tensor, nn
 
 from restoreformer.geometry import FRAME
 from restoreformer.memory import keep_freed_memory
@@ -35,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ours bf16, checkpointing": {"amp": "bf16", "checkpointing": True},
 }
 WITH_WEIGHTS = ("ArcFace", "LPIPS", "VGG19")
+FIVE = "five passes, as released"
 # Boxes of a face of FRAME pixels, with the size of the crops that are made of them.
 BOXES = {"left_eye": (150, 200, 230, 280), "right_eye": (280, 200, 360, 280), "mouth": (195, 310, 315, 430)}
 
@@ -62,6 +64,16 @@ def batch(size: int, count: int) -> dict[str, Tensor]:
     return {"lq": images[0], "gt": images[1], **boxes}
 
 
+def held_by(nets: Iterable[nn.Module], optimizers: Iterable[torch.optim.Optimizer]) -> int:
+    """Bytes that stay from one iteration to the next."""
+    held: list[Tensor] = []
+    for net in nets:
+        held += [*net.parameters(), *net.buffers(), *(p.grad for p in net.parameters() if p.grad is not None)]
+    for optimizer in optimizers:
+        held += [value for state in optimizer.state.values() for value in state.values()]
+    return sum(value.nbytes for value in held)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--opt", type=Path, default=Path("options/small/train_restoreformer.yml"))
@@ -79,16 +91,22 @@ def main() -> None:
     data = batch(options["gt_size"], count)
 
     runs: dict[str, Callable[[], Any]] = {}
+    held: dict[str, Callable[[], int]] = {}
     for name, train in VARIANTS.items():
         model = build(args.opt, train, device)
         model.feed_data(data)
         # Not the first iteration, at which a dictionary may start anew.
-        runs[name] = lambda model=model: model.optimize_parameters(2)
-        if not runs.keys() - {"ours fp32"} and model.opt["model_type"] == "RestoreFormerModel":
-            runs["five passes, as released"] = FivePasses(model).iterate
+        runs[name] = partial(model.optimize_parameters, 2)
+        nets = [model.net_g, *(a.net for a in model.adversaries.values())]
+        held[name] = partial(held_by, [*nets, *filter(None, model.image_losses.values())], model.optimizers)
+    if model.opt["model_type"] == "RestoreFormerModel":
+        five = FivePasses(model)
+        runs = {FIVE: five.iterate} | runs
+        judges = filter(None, five.image_losses.values())
+        held[FIVE] = partial(held_by, [*five.nets.values(), *judges], list(five.optimizers.values()))
     seconds = in_turns(runs, args.rounds, device, "iterations")
     peaks = {dtype: peak_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    slowest = "five passes, as released" if "five passes, as released" in runs else "ours fp32"
+    slowest = FIVE if FIVE in runs else "ours fp32"
     rows = []
     for name, run in runs.items():
         median = statistics.median(seconds[name])
@@ -103,7 +121,8 @@ def main() -> None:
                 "iterations/s": 1 / median,
                 "GFLOPs": done / 1e9,
                 "share of peak": done / median / peaks[torch.bfloat16 if "bf16" in name else torch.float32],
-                "MB at peak": peak_memory(run, device) / 1e6,
+                "MB of weights, gradients and Adam": held[name]() / 1e6,
+                "MB at peak beyond": peak_memory(run, device) / 1e6,
             }
         )
     about = machine(device) | {"freed memory": "kept" if kept else "given back"}

@@ -122,16 +122,25 @@ class FaceRestorer:
             RestoreFormerError: a picture of another form.
         """
         for face in faces:
-            _check_image(face)
-            if face.shape[0] != face.shape[1]:
-                raise RestoreFormerError(
-                    f"Expected a square aligned face, got {face.shape[1]}x{face.shape[0]}: restore it as a photo."
-                )
+            check_aligned(face)
         sized = [resize(face, self.size, self.size) for face in faces]
         results: list[Image] = []
         for i in range(0, len(sized), self.batch_size):
             results += to_images(self.net(to_batch(sized[i : i + self.batch_size], self.device)))
         return results
+
+
+def check_aligned(face: Image) -> None:
+    """See that a picture can be an aligned face.
+
+    Raises:
+        RestoreFormerError: it is no square BGR image ``(s, s, 3)`` of uint8.
+    """
+    _check_image(face)
+    if face.shape[0] != face.shape[1]:
+        raise RestoreFormerError(
+            f"Expected a square aligned face, got {face.shape[1]}x{face.shape[0]}: restore it as a photo."
+        )
 
 
 def _check_image(image: Image) -> None:

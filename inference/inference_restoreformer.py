@@ -18,8 +18,8 @@ from tqdm import tqdm
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import SUFFIXES, read, resize, write
-from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer
+from restoreformer.images import SUFFIXES, Image, read, resize, write
+from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer, check_aligned
 from restoreformer.memory import keep_freed_memory
 
 
@@ -38,37 +38,66 @@ def list_photos(path: Path) -> dict[Path, str]:
     return {p: p.stem if stems[p.stem] == 1 else p.name.replace(".", "_") for p in photos}
 
 
-def restore_file(restorer: FaceRestorer, path: Path, name: str, output: Path, aligned: bool) -> None:
-    """Restore one file into the folders below ``output``.
+def write_face(output: Path, file: str, before: Image, after: Image) -> None:
+    """Write a face, before and after, into the folders below ``output``.
+
+    Raises:
+        RestoreFormerError: it cannot be written.
+    """
+    before = resize(before, *after.shape[1::-1])
+    write(output / "cropped_faces" / file, before)
+    write(output / "restored_faces" / file, after)
+    write(output / "cmp" / file, np.hstack([before, after]))
+
+
+def restore_photo(restorer: FaceRestorer, path: Path, name: str, output: Path) -> None:
+    """Restore one photo into the folders below ``output``.
 
     Raises:
         RestoreFormerError: it cannot be read or written, or has no face (then the photo is written as it is).
     """
-    photo = read(path)
-    if aligned:
-        pairs = [(photo, restorer.restore_aligned([photo])[0])]
-    else:
-        result = restorer.restore(photo)
-        suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
-        write(output / "restored_imgs" / f"{path.stem}{suffix}", result.image)
-        pairs = [(face.crop, face.restored) for face in result.faces]
-    for i, (before, after) in enumerate(pairs):
-        file = f"{name}.png" if aligned else f"{name}_{i:02d}.png"
-        before = resize(before, *after.shape[1::-1])
-        write(output / "cropped_faces" / file, before)
-        write(output / "restored_faces" / file, after)
-        write(output / "cmp" / file, np.hstack([before, after]))
-    if not pairs:
+    result = restorer.restore(read(path))
+    suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
+    write(output / "restored_imgs" / f"{path.stem}{suffix}", result.image)
+    for i, face in enumerate(result.faces):
+        write_face(output, f"{name}_{i:02d}.png", face.crop, face.restored)
+    if not result.faces:
         raise RestoreFormerError(f"Expected a face in {path}, found none: the photo is written as it is.")
+
+
+def restore_aligned_files(restorer: FaceRestorer, files: dict[Path, str], output: Path) -> Iterator[str]:
+    """Restore aligned faces together into the folders below ``output``; yields one line for each that failed."""
+    faces = {}
+    for path, name in files.items():
+        try:
+            faces[name] = read(path)
+            check_aligned(faces[name])
+        except RestoreFormerError as error:
+            faces.pop(name, None)
+            yield str(error)
+    restored = restorer.restore_aligned(list(faces.values()))
+    for (name, before), after in zip(faces.items(), restored, strict=True):
+        try:
+            write_face(output, f"{name}.png", before, after)
+        except RestoreFormerError as error:
+            yield str(error)
 
 
 def restore_all(restorer: FaceRestorer, photos: dict[Path, str], output: Path, aligned: bool) -> Iterator[str]:
     """Restore each file; yields one line for each that failed."""
-    for path, name in tqdm(photos.items(), desc="restoring", unit="photo"):
-        try:
-            restore_file(restorer, path, name, output, aligned)
-        except RestoreFormerError as error:
-            yield str(error)
+    with tqdm(total=len(photos), desc="restoring", unit="photo") as progress:
+        files = list(photos.items())
+        at_once = restorer.batch_size if aligned else 1
+        for i in range(0, len(files), at_once):
+            chunk = dict(files[i : i + at_once])
+            if aligned:
+                yield from restore_aligned_files(restorer, chunk, output)
+            else:
+                try:
+                    restore_photo(restorer, *files[i], output)
+                except RestoreFormerError as error:
+                    yield str(error)
+            progress.update(len(chunk))
 
 
 def main() -> None:
@@ -82,9 +111,11 @@ def main() -> None:
     parser.add_argument("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="half precision is faster on most devices"
+        "--precision", choices=PRECISIONS, default="fp32", help="bf16: faster on GPUs and on CPUs that know it"
     )
-    parser.add_argument("--batch_size", type=int, default=1, help="faces of a photo that are restored at once")
+    parser.add_argument(
+        "--batch_size", type=int, default=1, help="faces of a photo, or aligned files, restored at once"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the network first: for many photos")
     parser.add_argument("--weights-dir", type=Path, help="where pretrained files are looked for first")
     args = parser.parse_args()

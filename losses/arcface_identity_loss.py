@@ -55,6 +55,6 @@ def settled(net: ArcFaceResNet18) -> nn.Module:
 
 def grey_face(image: Tensor) -> Tensor:
     """RGB faces ``(n, 3, h, w)`` as ArcFace takes them: grey ``(n, 1, 128, 128)``, bilinear."""
-    weights = image.new_tensor(LUMA)[:, None, None]
-    grey = (image * weights).sum(1, keepdim=True)
+    red, green, blue = image.split(1, dim=1)
+    grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return F.interpolate(grey, (128, 128), mode="bilinear", align_corners=False)

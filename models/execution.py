@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Subset
 
 from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.distributed import process_count, total_over_processes
+from restoreformer.errors import RestoreFormerError
 
 AMP = ("bf16",)
 
@@ -26,6 +27,13 @@ class ExecutionModel(SRModel):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self._execution = (opt.get("train") or {}) if opt["is_train"] else {}
+        lonely = [key for key in ("amp", "compile") if self._execution.get(key)]
+        if lonely and opt["num_gpu"] > 1 and not opt["dist"]:
+            # DataParallel's threads know nothing of either.
+            raise RestoreFormerError(
+                f"Expected several processes for train: {' and '.join(lonely)} on {opt['num_gpu']} GPUs: start with "
+                "torchrun and --launcher pytorch, or set num_gpu: 1."
+            )
         # Of how many validation images this process has its share.
         self.share = 0
         super().__init__(opt)
@@ -54,6 +62,7 @@ class ExecutionModel(SRModel):
             find_unused_parameters=self.opt.get("find_unused_parameters", False),
             # Every process has the same ones by itself, see SharedBatchNorm.
             broadcast_buffers=False,
+            gradient_as_bucket_view=True,
         )
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
@@ -61,6 +70,19 @@ class ExecutionModel(SRModel):
         if not {"fused", "foreach", "differentiable"} & kwargs.keys():
             kwargs["fused"] = True
         return super().get_optimizer(optim_type, params, lr, **kwargs)
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """BasicSR's; Adam goes on as the options say, whatever wrote the state."""
+        fused = [optimizer.defaults["fused"] for optimizer in self.optimizers]
+        super().resume_training(resume_state)
+        for optimizer, is_fused in zip(self.optimizers, fused, strict=True):
+            for group in optimizer.param_groups:
+                group["fused"] = is_fused
+            for weight, state in optimizer.state.items():
+                for name, value in state.items():
+                    if value.shape == weight.shape:
+                        # The fused kernel takes it for granted that both lie in memory alike.
+                        state[name] = torch.empty_like(weight).copy_(value)
 
     def model_ema(self, decay: float = 0.999) -> None:
         average, current = (list(net.parameters()) for net in (self.net_g_ema, self.get_bare_model(self.net_g)))
@@ -84,8 +106,8 @@ class ExecutionModel(SRModel):
         rank, processes = self.opt["rank"], self.opt["world_size"]
         first, last = images * rank // processes, images * (rank + 1) // processes
         if images < processes:
-            # Too few for each to have one.
-            first, last = 0, images
+            # Too few for each to have one: all have all, and the first one writes them.
+            first, last, save_img = 0, images, save_img and rank == 0
         part = Subset(dataloader.dataset, range(first, last))
         part.opt = dataloader.dataset.opt  # type: ignore[attr-defined]
         self.share = last - first

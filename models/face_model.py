@@ -96,6 +96,9 @@ class FaceModel(ExecutionModel):
             yield "train: adaptive_gan_weight is given, but there is no network_d"
         if train.get("amp") not in (None, *AMP):
             yield f"train: amp is {train['amp']!r}: expected {' or '.join(AMP)}, or ~ for float32"
+        if train.get("compile") and train.get("adaptive_gan_weight"):
+            # The weight is found on the generator's way back, which, compiled, can be gone but once.
+            yield "train: compile and adaptive_gan_weight do not go together: leave out one of them"
         if train.get("pixel_opt") is None and train.get("perceptual_opt") is None:
             yield "train: pixel_opt and perceptual_opt are missing: one of them at least is needed"
 
@@ -225,11 +228,15 @@ class FaceModel(ExecutionModel):
             with self.autocast():
                 terms = _named(name, criterion(image, self.gt))
             values |= {n: term.detach() for n, term in terms.items()}
-            for n, term in terms.items() if self.adaptive_gan_weight else [(name, _sum(terms))]:
-                (share,) = torch.autograd.grad(term, image, retain_graph=self.adaptive_gan_weight)
+            if terms and not self.adaptive_gan_weight:
+                terms = {name: _sum(terms)}
+            while terms:
+                n, term = terms.popitem()
+                (share,) = torch.autograd.grad(term, image, retain_graph=bool(terms))
                 gradient += share
                 if n in RECONSTRUCTION:
                     reconstruction += share
+                del term
         return values, gradient, reconstruction
 
     def _play(self, network: str, image: Tensor, made: Tensor, reconstruction: Tensor) -> Tensor:

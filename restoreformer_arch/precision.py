@@ -24,10 +24,12 @@ def set_precision(net: VQAutoencoder, precision: str) -> None:
         precision: ``fp32`` (nothing changes), ``bf16`` or ``fp16``.
 
     Raises:
-        RestoreFormerError: another precision.
+        RestoreFormerError: another precision, or a network that is in half precision already.
     """
     if precision not in PRECISIONS:
         raise RestoreFormerError(f"Expected precision among {', '.join(PRECISIONS)}, got {precision}.")
+    if half := [name for name, p in net.named_parameters() if p.dtype != torch.float32]:
+        raise RestoreFormerError(f"Expected a network in float32, but {half[0]} and {len(half) - 1} more are not.")
     dtype = PRECISIONS[precision]
     if dtype == torch.float32:
         return

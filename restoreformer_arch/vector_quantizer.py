@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restoreformer.archs.blocks import without_autocast
+
 
 class VectorQuantizer(nn.Module):
     """A dictionary of ``n_embed`` entries of length ``embed_dim``.
@@ -38,7 +40,7 @@ class VectorQuantizer(nn.Module):
         is the same for every entry and left out.
         """
         n, c, h, w = latents.shape
-        with torch.autocast(latents.device.type, enabled=False):
+        with without_autocast(latents.device):
             vectors = latents.permute(0, 2, 3, 1).reshape(-1, c).float()
             entries = self.embedding.weight.float()
             distances = torch.addmm(entries.square().sum(1), vectors, entries.t(), alpha=-2.0)

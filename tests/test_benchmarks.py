@@ -1,8 +1,15 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
+
 import pytest
+import torch
+import training
+from measuring import machine, operations, peak_memory, ratio, report
+from measuring.five_passes import FivePasses
 
 ROOT = Path(__file__).parents[1]
 
@@ -12,3 +19,42 @@ def test_a_script_starts_by_itself(script):
     done = subprocess.run([sys.executable, "-W", "ignore", script, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"python benchmarks/{script.name}" in done.stdout
+
+
+def test_ratios_operations_and_memory():
+    assert ratio([1.0, 2.0, 9.0], [2.0, 4.0, 9.0]) == 0.5
+    layer, x = torch.nn.Conv2d(3, 8, 3, padding=1), torch.zeros(2, 3, 16, 16, requires_grad=True)
+    assert operations(lambda: layer(x)) == 2 * (2 * 16 * 16) * 8 * 27
+    with torch.inference_mode():
+        assert operations(lambda: layer(x)) == 2 * (2 * 16 * 16) * 8 * 27
+    # With both gradients, twice as much again; also where torch's own counter stops.
+    backward = lambda: torch.autograd.grad(layer(x).sum(), (x, layer.weight))  # noqa: E731
+    assert operations(backward) == 3 * operations(lambda: layer(x))
+    assert peak_memory(lambda: torch.ones(50, 1_000_000).sum(), torch.device("cpu")) == pytest.approx(200e6, rel=0.1)
+
+
+def test_a_table_and_its_json_say_where_they_come_from(tmp_path, capsys):
+    about = machine(torch.device("cpu"))
+    assert {"device", "torch", "date", "python"} <= about.keys()
+    report("Title", [{"network": "ours", "seconds": 1.25}], about, tmp_path / "a" / "b.json")
+    printed = capsys.readouterr().out
+    assert "| ours | 1.25 |" in printed and about["date"] in printed and about["device"] in printed
+    assert json.loads((tmp_path / "a" / "b.json").read_text())["machine"] == about
+
+
+def test_the_released_loop_has_five_passes_and_five_steps():
+    small = ROOT / "options" / "small" / "train_restoreformer.yml"
+    model = training.build(small, {}, torch.device("cpu"))
+    model.feed_data(training.batch(64, 1))
+    five = FivePasses(model)
+    passes = []
+    five.nets["network_g"].decoder.register_forward_hook(lambda *_: passes.append(1))
+    before = {name: [p.detach().clone() for p in learning] for name, learning in five.learning.items()}
+    five.iterate()
+    assert len(passes) == len(five.optimizers) == 5
+    for name, learning in five.learning.items():
+        assert any(not torch.equal(a, b) for a, b in zip(before[name], learning, strict=True)), name
+    with torch.no_grad():
+        # The same network from the same weights.
+        image, _ = FivePasses(model)._generate()
+        torch.testing.assert_close(image, model.net_g(model.lq), rtol=1e-4, atol=1e-4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from restoreformer.images import tiled, to_image, to_tensor
+from restoreformer.images import tiled, to_batch, to_image, to_images, to_tensor
 
 
 @pytest.mark.parametrize("count, shape", [(1, (2, 3)), (2, (2, 6)), (3, (4, 6)), (5, (4, 9)), (9, (6, 9))])
@@ -23,3 +23,18 @@ def test_tensors_are_rgb_in_minus_one_to_one_and_come_back():
     assert tensor.dtype == torch.float32 and tensor.is_contiguous()
     np.testing.assert_allclose(tensor.numpy(), expected, atol=1e-6)
     assert (to_image(tensor) == image).all()
+
+
+def test_batches_are_the_same_images():
+    images = list(np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3), np.uint8))
+    batch = to_batch(images, torch.device("cpu"))
+    assert torch.equal(batch, torch.stack([to_tensor(image) for image in images]))
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    for precision in (torch.float32, torch.float16):
+        back = to_images(batch.to(precision))
+        assert all((a == b).all() and a.flags.c_contiguous for a, b in zip(back, images, strict=True))
+    before = batch.clone()
+    to_images(batch * 3)
+    to_images(batch)
+    assert torch.equal(batch, before)
+    assert to_images(torch.full((1, 3, 1, 1), 7.0))[0].tolist() == [[[255, 255, 255]]]

@@ -94,6 +94,8 @@ def run(root, opt, *arguments, script="train", starter=()):
     (root / "opt.yml").write_text(text)
     command = [sys.executable, "-W", "ignore", *starter, f"basicsr/{script}.py", "-opt", "opt.yml", *arguments]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    if starter:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, timeout=300)
 
 

@@ -30,7 +30,7 @@ def machine(device: torch.device) -> dict[str, str]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "basicsr", "spandrel")},
+        **{name: version(name) for name in ("torch", "basicsr", "spandrel", "gfpgan")},
         "date": date.today().isoformat(),
     }
     if device.type == "cuda":
@@ -79,9 +79,15 @@ class _Counter(TorchDispatchMode):
     total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if (formula := flop_registry.get(func.overloadpacket)) is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is None:
+            # In inference mode operations that consist of others arrive whole.
+            with self:
+                result = func.decompose(*args, **kwargs)
+            return func(*args, **kwargs) if result is NotImplemented else result
+        result = func(*args, **kwargs)
+        self.total += formula(*args, **kwargs, out_val=result)
         return result
 
 

@@ -33,11 +33,12 @@ class FivePasses:
         net = SpandrelRestoreFormer(**sizes).to(model.device)
         net.load_state_dict(ours.state_dict())
         self.model = model
-        self.image_losses = dict(model.image_losses)
+        self.image_losses = copy.deepcopy(model.image_losses)
+        for criterion in filter(None, self.image_losses.values()):
+            criterion.to(memory_format=torch.contiguous_format)
         if isinstance(identity := self.image_losses.get("l_identity"), ArcFaceIdentityLoss):
             # Ours is made quicker when it is loaded; as released, its weights at random like that one's.
-            self.image_losses["l_identity"] = copy.deepcopy(identity)
-            self.image_losses["l_identity"].net = ArcFaceResNet18().eval().requires_grad_(False).to(model.device)
+            identity.net = ArcFaceResNet18().eval().requires_grad_(False).to(model.device)
         self.nets: dict[str, nn.Module] = {"network_g": net}
         for name, adversary in model.adversaries.items():
             self.nets[name] = copy.deepcopy(adversary.net).to(memory_format=torch.contiguous_format)

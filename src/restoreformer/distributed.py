@@ -26,7 +26,7 @@ def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **o
         options: of ``torch.distributed.init_process_group``.
 
     Raises:
-        RestoreFormerError: the launcher did not say which process this is.
+        RestoreFormerError: the launcher did not say which process this is, or slurm not on which machines.
     """
     needed = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST") if launcher == "slurm" else ("RANK", "WORLD_SIZE")
     if missing := [name for name in needed if name not in os.environ]:
@@ -49,10 +49,13 @@ def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **o
 
 def _from_slurm(port: int | None) -> dict[str, str]:
     """What torchrun would have set."""
-    nodes = os.environ["SLURM_NODELIST"]
-    hosts = subprocess.run(["scontrol", "show", "hostname", nodes], capture_output=True, text=True, check=True)
+    command = ["scontrol", "show", "hostname", os.environ["SLURM_NODELIST"]]
+    try:
+        hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RestoreFormerError(f"Expected slurm's scontrol to name this job's machines: {error}") from error
     return {
-        "MASTER_ADDR": hosts.stdout.split()[0],
+        "MASTER_ADDR": hosts[0],
         "MASTER_PORT": str(port or os.environ.get("MASTER_PORT", _PORT)),
         "WORLD_SIZE": os.environ["SLURM_NTASKS"],
         "RANK": os.environ["SLURM_PROCID"],

@@ -14,6 +14,7 @@ TEXT |= {"project", "resume_id"}
 LEAST = dict.fromkeys(("batch_size_per_gpu", "gt_size", "num_images", "dataset_enlarge_ratio"), 1)
 LEAST |= dict.fromkeys(("skip_images", "num_worker_per_gpu", "validation_seed", "tb_images"), 0)
 ITERATIONS = {"total_iter", "print_freq", "save_checkpoint_freq", "val_freq", "gan_start_iter", "identity_start_iter"}
+FLAGS = {"adaptive_gan_weight", "checkpointing", "compile", "use_hflip"}
 # Where ~ is no way to say "the default".
 NEVER_EMPTY = {"gan_start_iter", "identity_start_iter", "ema_decay", "warmup_iter", "eye_roi_size", "mouth_roi_size"}
 
@@ -38,6 +39,10 @@ def _single_values(where: str, block: Options) -> Iterator[str]:
                 yield f"{where}{key} is empty: expected a number, or leave it out"
         elif key in ITERATIONS and not _is_whole(value, 1, or_float=True):
             yield f"{where}{key} is {value!r}: expected a whole number of 1 or more"
+        elif key in FLAGS and not isinstance(value, bool):
+            yield f"{where}{key} is {value!r}: expected true or false"
+        elif key == "ema_decay" and not (isinstance(value, (int, float)) and 0 <= value < 1):
+            yield f"{where}{key} is {value!r}: expected a number of 0 or more and below 1"
         elif key in LEAST and not _is_whole(value, LEAST[key]):
             yield f"{where}{key} is {value!r}: expected a whole number of {LEAST[key]} or more"
         elif key == "milestones" and not (isinstance(value, list) and all(_is_whole(v, 0, True) for v in value)):

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -68,3 +73,52 @@ def test_errors(model, restorer, tmp_path, small_net, astronaut):
     save_checkpoint(tmp_path / "dictionary.pth", HQDictionary(**small_net))
     with pytest.raises(RestoreFormerError, match="Expected RestoreFormer or .* in .*, got HQDictionary"):
         FaceRestorer(tmp_path / "dictionary.pth", None)
+
+
+def test_faces_in_batches_are_faces_one_by_one(model, face):
+    faces = [np.roll(face, 9 * i, 1) for i in range(5)]
+    one = FaceRestorer(model, None, "cpu")
+    two = FaceRestorer(model, None, "cpu", batch_size=2)
+    sizes = []
+    two.net.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])))
+    restored = two.restore_aligned(faces)
+    assert sizes == [2, 2, 1] and len(restored) == 5
+    for a, b in zip(one.restore_aligned(faces), restored, strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
+def test_half_precision(model, face):
+    exact = FaceRestorer(model, None, "cpu").restore_aligned([face])[0]
+    restorer = FaceRestorer(model, None, "cpu", precision="bf16")
+    assert restorer.net.decoder.conv_out.weight.dtype == torch.bfloat16
+    difference = np.abs(restorer.restore_aligned([face])[0].astype(int) - exact)
+    assert 0 < difference.mean() < 4
+
+
+@pytest.mark.parametrize("values, told", [({"batch_size": 0}, "batch_size of 1"), ({"precision": "int8"}, "precision")])
+def test_values_out_of_range(model, values, told):
+    with pytest.raises(RestoreFormerError, match=told):
+        FaceRestorer(model, None, "cpu", **values)
+
+
+def test_loading_draws_no_weights(model):
+    state = torch.get_rng_state()
+    restorer = FaceRestorer(model, None, "cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+    expected = torch.load(model, weights_only=True)["params"]
+    assert all(torch.equal(v, expected[k]) for k, v in restorer.net.state_dict().items())
+    assert restorer.net.encoder.conv_out.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_restoring_waits_for_no_import_of_basicsr():
+    script = "import sys, restoreformer.inference.face_restorer; print({'basicsr', 'torchvision'} & set(sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+@pytest.mark.slow
+def test_compiled(model, face):
+    exact = FaceRestorer(model, None, "cpu").restore_aligned([face])[0]
+    compiled = FaceRestorer(model, None, "cpu", compile=True).restore_aligned([face])[0]
+    assert np.abs(compiled.astype(int) - exact).max() <= 1

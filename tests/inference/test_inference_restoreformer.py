@@ -60,10 +60,31 @@ def test_a_folder_with_bad_files_is_restored_as_far_as_it_goes(tmp_path, model, 
 
 def test_aligned_faces(tmp_path, model, face):
     cv2.imwrite(str(tmp_path / "face.png"), face)
-    done = run("-i", tmp_path / "face.png", "-o", tmp_path / "out", "--model", model, "--aligned")
+    fast = ("--precision", "bf16", "--batch_size", 2)
+    done = run("-i", tmp_path / "face.png", "-o", tmp_path / "out", "--model", model, "--aligned", *fast)
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(tmp_path / "out" / "restored_faces" / "face.png")).shape == (64, 64, 3)
     assert not (tmp_path / "out" / "restored_imgs").exists()
+
+
+def test_aligned_files_in_batches(tmp_path, model, face):
+    """Bad ones are told, and the others of their batch restored."""
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for i in range(5):
+        cv2.imwrite(str(faces / f"{i}.png"), np.roll(face, 9 * i, 1))
+    (faces / "1.png").write_bytes(b"broken")
+    cv2.imwrite(str(faces / "3.png"), face[:50])
+    restorer = FaceRestorer(model, None, "cpu", batch_size=2)
+    sizes = []
+    restorer.net.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])))
+    errors = list(restore_all(restorer, list_photos(faces), tmp_path / "out", aligned=True))
+    assert sizes == [1, 1, 1] and len(errors) == 2 and "1.png" in errors[0] and "square" in errors[1]
+    assert sorted(p.name for p in (tmp_path / "out" / "restored_faces").iterdir()) == ["0.png", "2.png", "4.png"]
+    (faces / "1.png").unlink()
+    sizes.clear()
+    assert len(list(restore_all(restorer, list_photos(faces), tmp_path / "out", aligned=True))) == 1
+    assert sizes == [2, 1]
 
 
 def test_odd_names_and_places(tmp_path, model, face):

@@ -4,7 +4,7 @@ from basicsr.utils import get_root_logger
 from golden import golden_tensor
 
 from restoreformer.archs.arcface_arch import ArcFaceResNet18
-from restoreformer.losses.arcface_identity_loss import ArcFaceIdentityLoss, grey_face
+from restoreformer.losses.arcface_identity_loss import ArcFaceIdentityLoss, grey_face, settled
 
 
 @pytest.fixture
@@ -49,3 +49,15 @@ def test_random_weights_are_told(caplog, monkeypatch):
     with caplog.at_level("WARNING", logger="basicsr"):
         ArcFaceIdentityLoss(weights="none")
     assert "identity loss uses a RANDOM network" in caplog.text
+
+
+def test_made_quicker_it_is_the_same():
+    net = ArcFaceResNet18()
+    net.load_state_dict({k: golden_tensor(k, v) for k, v in net.state_dict().items()})
+    quick = settled(net.eval().double())
+    x = torch.rand(2, 1, 128, 128, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(quick(x), net(x), rtol=1e-6, atol=1e-6)
+    a, b = (torch.autograd.grad(n(x).square().sum(), x)[0] for n in (quick, net))
+    assert (a - b).norm() < 1e-6 * b.norm()
+    names = [type(layer).__name__ for layer in quick.modules()]
+    assert "PReLU" not in names and names.count("BatchNorm2d") < 10

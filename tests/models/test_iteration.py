@@ -1,5 +1,8 @@
 """An iteration of either stage against the same written plainly, and what it is not to do."""
 
+import copy
+import weakref
+
 import pytest
 import torch
 from basicsr.models import build_model
@@ -22,7 +25,7 @@ VARIANTS = {
 
 def build(stage, variant, request):
     opt = request.getfixturevalue(stage)
-    opt["train"] |= VARIANTS[variant]
+    opt["train"] |= (VARIANTS | {"compiled": {"compile": True}})[variant]
     return without_steps(build_model(opt))
 
 
@@ -54,9 +57,10 @@ def test_each_network_sees_each_image_once(stage, batch, request):
 
 
 class Questions(TorchDispatchMode):
-    """Operations whose result, or the size of it, the host waits for."""
+    """Operations whose result, or the size of it, the host waits for; ``lift_fresh`` brings a number from the host,
+    which waits for the device too."""
 
-    ASKING = ("_local_scalar_dense", "nonzero", "bincount", "_unique2", "masked_select", "equal")
+    ASKING = ("lift_fresh", "_local_scalar_dense", "nonzero", "bincount", "_unique2", "masked_select", "equal")
 
     def __init__(self):
         super().__init__()
@@ -114,6 +118,36 @@ def test_amp_has_one_name(stage1):
         build_model(stage1)
 
 
+def test_ways_that_do_not_go_together(stage1):
+    stage1["train"] |= {"compile": True, "adaptive_gan_weight": True}
+    with pytest.raises(RestoreFormerError, match="compile and adaptive_gan_weight do not go together"):
+        build_model(copy.deepcopy(stage1))
+    stage1["train"] |= {"compile": False, "amp": "bf16"}
+    with pytest.raises(RestoreFormerError, match="Expected several processes for train: amp on 2 GPUs"):
+        build_model({**stage1, "num_gpu": 2})
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_loss_lets_go_of_its_graph_before_the_next(adaptive, stage1, batch):
+    stage1["train"]["adaptive_gan_weight"] = adaptive
+    model = build_model(stage1)
+    kept, gone = [], []
+
+    def first(image, gt):
+        middle = (image - gt).square()
+        kept.append(weakref.ref(middle))
+        return middle.mean(), (2 * middle).mean()
+
+    def second(image, gt):
+        gone.append(kept[0]() is None)
+        return image.mean()
+
+    model.image_losses = {"l_percep": first, "nothing": lambda image, gt: (None, None), "l_pix": second}
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    assert gone == [True] and {"l_percep", "l_style", "l_pix"} <= model.losses.keys()
+
+
 def test_checkpointing_keeps_less(stage1, batch):
     kept = {}
     for on in (False, True):
@@ -142,3 +176,36 @@ def test_networks_and_steps_as_fast_as_torch_has_them(stage2):
     stage2["train"]["optim_g"]["foreach"] = True
     stage2["train"]["scheduler"] = {"type": "MultiStepLR", "milestones": [1000]}
     assert not build_model(stage2).optimizer_g.defaults["fused"]
+
+
+def test_fused_steps_are_adams(stage1, batch):
+    """Whatever the order of weights, gradients and averages in memory."""
+    weights = {}
+    for fused in (True, False):
+        torch.manual_seed(0)
+        opt = copy.deepcopy(stage1)
+        for key in ("optim_g", "optim_d"):
+            opt["train"][key]["fused"] = fused
+        model = build_model(opt)
+        assert model.optimizer_g.defaults["fused"] is fused
+        model.feed_data(batch)
+        model.optimize_parameters(1)
+        # On with the gradients of the first iteration, which are the same for both.
+        for optimizer in model.optimizers * 2:
+            optimizer.step()
+        nets = (model.net_g, model.adversaries["network_d"].net)
+        weights[fused] = {f"{i} {n}": p for i, net in enumerate(nets) for n, p in net.named_parameters()}
+    for name, weight in weights[False].items():
+        torch.testing.assert_close(weights[True][name], weight, rtol=0, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_compiled_gradients_are_the_same(stage, batch, request):
+    model = build(stage, "compiled", request)
+    model.feed_data(batch)
+    expected, _ = plain_iteration(model)
+    model.optimize_parameters(1)
+    found = gradients(model)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")

@@ -16,7 +16,7 @@ VAL = {"save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_b
 
 def run(options, processes, folder):
     script = [sys.executable, "-W", "ignore", Path(__file__).parent / "two_processes.py", options]
-    environment = {**os.environ, "PYTHONPATH": PATHS, "RANK": "", "WORLD_SIZE": ""}
+    environment = {**os.environ, "PYTHONPATH": PATHS, "CUDA_VISIBLE_DEVICES": ""}
     running = [
         subprocess.Popen([*map(str, [*script, rank, processes, folder])], env=environment) for rank in range(processes)
     ]

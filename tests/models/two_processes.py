@@ -3,6 +3,7 @@
 python two_processes.py OPTIONS.pth RANK PROCESSES FOLDER
 """
 
+import os
 import sys
 
 import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
@@ -34,6 +35,7 @@ def main(options, rank, processes, folder):
     content = torch.load(options, weights_only=False)
     opt, batch = content["opt"], content["batch"]
     if processes > 1:
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(processes)}
         init_dist("pytorch", init_method=f"file://{folder}/store", rank=rank, world_size=processes)
     opt |= {"dist": processes > 1, "rank": rank, "world_size": processes}
     torch.manual_seed(rank)  # DDP hands out the first one's weights
