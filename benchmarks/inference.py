@@ -9,24 +9,20 @@ float32 tensors. Weights made by a formula tell nothing of the accuracy of half 
 does. With --keep-memory the process keeps freed memory, as inference_restoreformer.py does.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import restoreformer  # noqa: F401  # isort: skip  (first: it makes GFPGAN importable)
 
 import torch
 from gfpgan.archs.restoreformer_arch import RestoreFormer as GFPGANRestoreFormer
-from measuring import DTYPES, in_turns, machine, operations, peak_memory, peak_rate, ratio, report
+from measuring import arguments, begin, in_turns, operations, peak_memory, peak_rate, ratio, report
 from spandrel.architectures.RestoreFormer.__arch.restoreformer_arch import RestoreFormer as SpandrelRestoreFormer
 from torch import Tensor, nn
 
-from restoreformer.archs.precision import set_precision
+from restoreformer.archs.precision import PRECISIONS, set_precision
 from restoreformer.archs.restoreformer_arch import RestoreFormer
-from restoreformer.memory import keep_freed_memory
 
 
 def formula(net: nn.Module) -> dict[str, Tensor]:
@@ -43,28 +39,12 @@ def formula(net: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-@contextmanager
-def without_tf32() -> Any:
-    """Convolutions of float32 in float32 on GPUs too."""
-    allowed = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
+    parser = arguments(__doc__, rounds=7)
     parser.add_argument("--batch", type=int, default=1, help="faces at once")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--keep-memory", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile ours too")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    device = torch.device(args.device)
-    kept = keep_freed_memory() if args.keep_memory else False
+    device, about = begin(args)
     image = torch.rand(args.batch, 3, 512, 512, generator=torch.Generator().manual_seed(1)).mul_(2).sub_(1).to(device)
 
     nets: dict[str, tuple[nn.Module, str]] = {}
@@ -76,7 +56,7 @@ def main() -> None:
     if device.type == "cuda":
         # Whose kernel for group norm may want channels first.
         ways.append(" channels first")
-    for precision in DTYPES:
+    for precision in PRECISIONS:
         for way in ways:
             nets[f"ours {precision}{way}"] = (RestoreFormer(), precision)
     runs: dict[str, Callable[[], Any]] = {}
@@ -90,18 +70,18 @@ def main() -> None:
             if name.endswith("compiled"):
                 net.compile()
         elif precision != "fp32":
-            net.to(DTYPES[precision])
+            net.to(PRECISIONS[precision])
         net.to(device)
         dtype = next(net.parameters()).dtype if not isinstance(net, RestoreFormer) else torch.float32
         runs[name] = lambda net=net, dtype=dtype: net(image.to(dtype))
     if device.type == "cuda":
         for name in ("spandrel", "ours fp32"):
-            runs[f"{name} without TF32"] = _exactly(runs[name])
+            runs[f"{name} without TF32"] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)(runs[name])
 
     rows = []
     with torch.inference_mode():
         seconds = in_turns(runs, args.rounds, device, "restoring")
-        peaks = {name: peak_rate(device, dtype) for name, dtype in DTYPES.items()}
+        peaks = {name: peak_rate(device, dtype) for name, dtype in PRECISIONS.items()}
         (theirs, _), mine = runs["spandrel"](), runs["ours fp32"]()
         difference = f"{(theirs - mine).abs().max():.1e}"
         for name, run in runs.items():
@@ -122,19 +102,10 @@ def main() -> None:
                     "MB at peak": peak_memory(run, device) / 1e6,
                 }
             )
-    about = machine(device) | {"freed memory": "kept" if kept else "given back"}
     about["largest difference between spandrel's image and ours, fp32"] = difference
     about |= {f"matrix product {name}": f"{peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()}
     title = f"{args.batch} face(s) of 512x512, medians of {args.rounds}; peak: the matrix product of that precision"
     report(title, rows, about, args.json)
-
-
-def _exactly(run: Callable[[], Any]) -> Callable[[], Any]:
-    def exact() -> Any:
-        with without_tf32():
-            return run()
-
-    return exact
 
 
 if __name__ == "__main__":

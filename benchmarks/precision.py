@@ -23,15 +23,9 @@ from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.archs.precision import halve, set_precision
 from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
+from restoreformer.options import read_options
 
-# As in options/small/.
-DEGRADATION = {
-    "blur_sigma": [0.3, 2.0],
-    "downsample": [1.0, 4.0],
-    "noise": [0.0, 10.0],
-    "jpeg": [60.0, 100.0],
-    "blur_kernel_size": 13,
-}
+SMALL_TEST = Path(__file__).parents[1] / "options" / "small" / "test_restoreformer.yml"
 
 
 def variants(net: VQAutoencoder) -> Iterator[tuple[str, VQAutoencoder]]:
@@ -73,7 +67,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     net = build_from_checkpoint(read_checkpoint(args.model)).to(memory_format=torch.channels_last)
-    options = {"phase": "val", "dataroot_gt": args.faces, "gt_size": net.resolution, "degradation": DEGRADATION}
+    degradation = read_options(SMALL_TEST)["datasets"]["test"]["degradation"]
+    options = {"phase": "val", "dataroot_gt": args.faces, "gt_size": net.resolution, "degradation": degradation}
     faces = BlindFaceDataset(options)
     images = torch.stack([faces[len(faces) - args.count + i]["lq"] for i in range(args.count)])
     exact, chosen = answers(net, images)

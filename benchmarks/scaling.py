@@ -6,38 +6,28 @@ python benchmarks/scaling.py --device cuda --precision bf16 --faces 1 2 4 8 16 3
 Sides are multiples of 32; the network is built for 512 and works at others too.
 """
 
-import argparse
 import statistics
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
 
 import torch
-from measuring import DTYPES, in_turns, machine, operations, peak_memory, peak_rate, report
+from measuring import arguments, begin, in_turns, operations, peak_memory, peak_rate, report
 
-from restoreformer.archs.precision import set_precision
+from restoreformer.archs.precision import PRECISIONS, set_precision
 from restoreformer.archs.restoreformer_arch import RestoreFormer
-from restoreformer.memory import keep_freed_memory
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=DTYPES, nargs="+", default=["fp32", "bf16"])
+    parser = arguments(__doc__, rounds=5)
+    parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 384, 512, 768, 1024], help="of one face")
     parser.add_argument("--faces", type=int, nargs="+", default=[1, 2, 4], help="at once, of 512x512")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keep-memory", action="store_true")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    torch.manual_seed(0)
-    device = torch.device(args.device)
-    kept = keep_freed_memory() if args.keep_memory else False
+    device, about = begin(args)
     sizes = [(1, side) for side in args.sides] + [(count, 512) for count in args.faces if count > 1]
     rows: list[dict[str, Any]] = []
-    about = machine(device) | {"freed memory": "kept" if kept else "given back"}
     with torch.inference_mode():
         for precision in args.precision:
             net = RestoreFormer().eval()
@@ -46,7 +36,7 @@ def main() -> None:
             images = {size: torch.rand(size[0], 3, size[1], size[1], device=device) for size in sizes}
             runs = {str(size): partial(net, image) for size, image in images.items()}
             seconds = in_turns(runs, args.rounds, device, precision)
-            peak = peak_rate(device, DTYPES[precision])
+            peak = peak_rate(device, PRECISIONS[precision])
             about[f"matrix product {precision}"] = f"{peak / 1e9:.0f} GFLOP/s"
             for (count, side), run in zip(sizes, runs.values(), strict=True):
                 median = statistics.median(seconds[str((count, side))])

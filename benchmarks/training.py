@@ -8,7 +8,6 @@ Networks, losses and optimizers are the option file's; the networks that losses 
 The five passes are of stage 2 with the released network; other files are measured without them.
 """
 
-import argparse
 import copy
 import statistics
 from collections.abc import Callable, Iterable
@@ -20,12 +19,11 @@ import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basic
 
 import torch
 from basicsr.models import build_model
-from measuring import in_turns, machine, operations, peak_memory, peak_rate, ratio, report
+from measuring import arguments, begin, in_turns, operations, peak_memory, peak_rate, ratio, report
 from measuring.five_passes import FivePasses
 from torch import Tensor, nn
 
 from restoreformer.geometry import FRAME
-from restoreformer.memory import keep_freed_memory
 from restoreformer.models.face_model import FaceModel
 from restoreformer.options import read_options
 
@@ -75,17 +73,11 @@ def held_by(nets: Iterable[nn.Module], optimizers: Iterable[torch.optim.Optimize
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, rounds=7)
     parser.add_argument("--opt", type=Path, default=Path("options/small/train_restoreformer.yml"))
     parser.add_argument("--batch", type=int, help="default: the option file's")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--keep-memory", action="store_true")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    torch.manual_seed(0)
-    device = torch.device(args.device)
-    kept = keep_freed_memory() if args.keep_memory else False
+    device, about = begin(args)
     options = read_options(args.opt)["datasets"]["train"]
     count = args.batch or options["batch_size_per_gpu"]
     data = batch(options["gt_size"], count)
@@ -125,7 +117,6 @@ def main() -> None:
                 "MB at peak beyond": peak_memory(run, device) / 1e6,
             }
         )
-    about = machine(device) | {"freed memory": "kept" if kept else "given back"}
     about |= {f"matrix product {dtype}": f"{peak / 1e9:.0f} GFLOP/s" for dtype, peak in peaks.items()}
     title = f"{args.opt.name}, {count} faces of {options['gt_size']}, medians of {args.rounds}"
     report(title, rows, about, args.json)

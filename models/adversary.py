@@ -48,7 +48,7 @@ class Adversary:
         return float(self.criterion.loss_weight)  # type: ignore[arg-type]
 
     def judge(self, real: Tensor, fake: Tensor, with_features: bool = False) -> None:
-        """Pass real images and generated ones, both ``(n, 3, h, w)``."""
+        """Pass real images and generated ones, both RGB ``(n, 3, h, w)``, [-1, 1]."""
         self.real, self.fake = self._judged(real, with_features), self._judged(fake, with_features)
 
     def _judged(self, images: Tensor, with_features: bool) -> Verdict:
@@ -68,12 +68,13 @@ class Adversary:
         """
         losses = [self.criterion(v.logits, is_real, is_disc=True) for v, is_real in self._verdicts]
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(losses).sum().backward(inputs=[p for p in self.net.parameters() if p.requires_grad])
+        loss = torch.stack(losses).sum()
+        loss.backward(inputs=[p for p in self.net.parameters() if p.requires_grad])
         self.optimizer.step()
         real, fake = (verdict.logits.detach().mean() for verdict, _ in self._verdicts)
         del self.real, self.fake
         return {
-            f"l_d{self.suffix}": torch.stack(losses).sum().detach(),
+            f"l_d{self.suffix}": loss.detach(),
             f"out_d{self.suffix}_real": real,
             f"out_d{self.suffix}_fake": fake,
         }

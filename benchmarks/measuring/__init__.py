@@ -1,5 +1,6 @@
 """What the timing scripts share: runs in turns, operations, memory, the machine, one table and its JSON."""
 
+import argparse
 import ctypes
 import gc
 import json
@@ -19,9 +20,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from tqdm import tqdm
 
+from restoreformer.memory import keep_freed_memory
+
 Row = Mapping[str, Any]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CLEAR_PEAK, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+def arguments(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """The options that every timing script has; :func:`begin` acts on them."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--keep-memory", action="store_true")
+    parser.add_argument("--json", type=Path)
+    return parser
+
+
+def begin(args: argparse.Namespace) -> tuple[torch.device, dict[str, str]]:
+    """The device, and what its figures were measured on."""
+    torch.manual_seed(0)
+    kept = args.keep_memory and keep_freed_memory()
+    device = torch.device(args.device)
+    return device, machine(device) | {"freed memory": "kept" if kept else "given back"}
 
 
 def machine(device: torch.device) -> dict[str, str]:

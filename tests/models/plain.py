@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-REGIONS = ("left_eye", "right_eye", "mouth")
+from restoreformer.geometry import REGIONS
 
 
 def without_steps(model: Any) -> Any:
