@@ -1,7 +1,9 @@
 """Starting processes; what they then do together: tests/models and tests/test_pipeline.py."""
 
+import atexit
 import multiprocessing
 import os
+import sys
 
 import basicsr.utils.options
 import pytest
@@ -52,3 +54,17 @@ def test_slurm_without_a_gpu(tmp_path, monkeypatch):
     init_dist("slurm", backend="nccl", port=None)
     assert distributed.get_backend() == "gloo" and process_count() == 1
     assert os.environ["MASTER_ADDR"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_process_leaves_the_group_at_its_end(raised, tmp_path, monkeypatch):
+    """Not after an exception: the others may be waiting for it."""
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    os.environ |= {"RANK": "0", "WORLD_SIZE": "1"}
+    init_dist("pytorch", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    if raised:
+        monkeypatch.setattr(sys, "last_type", ValueError, raising=False)
+    (leave,) = at_exit
+    leave()
+    assert distributed.is_initialized() == raised

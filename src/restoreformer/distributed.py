@@ -1,9 +1,11 @@
 """Several processes, with or without GPUs."""
 
+import atexit
 import math
 import multiprocessing
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +47,14 @@ def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **o
         # As BasicSR does: what reads the data is not to inherit half of a process group.
         multiprocessing.set_start_method("spawn")
     distributed.init_process_group("gloo", **options)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    # A thread of gloo's that outlives the interpreter aborts the process (pytorch issue 190489), and BasicSR's scripts
+    # leave no group. After an exception the others may still wait for this process, and leaving would wait for them.
+    if distributed.is_initialized() and not hasattr(sys, "last_type"):
+        distributed.destroy_process_group()
 
 
 def _from_slurm(port: int | None) -> dict[str, str]:

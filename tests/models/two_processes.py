@@ -61,3 +61,4 @@ def main(options, rank, processes, folder):
 
 if __name__ == "__main__":
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    os._exit(0)  # torch's threads may abort an interpreter that ends (pytorch issue 190489)
