@@ -1,8 +1,11 @@
 """Restoring photos and aligned faces with a trained RestoreFormer."""
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 
@@ -12,14 +15,28 @@ from restoreformer.archs.precision import set_precision
 from restoreformer.detection import DetectedFace, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, resize, to_batch, to_images
-from restoreformer.inference.alignment import alignment, crop_face, paste_face
+from restoreformer.inference.alignment import alignment, crop_face, from_resized
+from restoreformer.inference.batches import PlacedPhoto, in_batches
+from restoreformer.inference.pasting import paste_face
+from restoreformer.inference.photos import Photo, as_bgr, check_photo, in_grey, is_grey, read_photo
+from restoreformer.inference.upsampling import Upsampler, enlarged
 from restoreformer.pretrained import local_file
 
 DEFAULT_MODEL = "RestoreFormer.ckpt"
+# Landmarks of a smaller face, in pixels between the eyes, say nothing of how it lies. As GFPGAN's.
+LEAST_EYE_DISTANCE = 5
+# How many times longer the sides of a photo may become.
+LARGEST_UPSCALE = 8
 
 
 class RestoredFace(NamedTuple):
-    """A face of a photo before and after, aligned, ``(size, size, 3)`` BGR uint8, and where it was found."""
+    """A face of a photo.
+
+    Attributes:
+        crop: before, aligned, BGR ``(size, size, 3)`` uint8.
+        restored: after, of the same shape.
+        found: where it was found, in pixels of the photo as it came: box, score, landmarks.
+    """
 
     crop: Image
     restored: Image
@@ -27,9 +44,9 @@ class RestoredFace(NamedTuple):
 
 
 class RestoredPhoto(NamedTuple):
-    """The photo with its faces restored, same shape as the input, and the faces, largest first."""
+    """The photo with its faces restored, of the input's channels and type, and the faces, largest first."""
 
-    image: Image
+    image: Photo
     faces: list[RestoredFace]
 
 
@@ -54,6 +71,8 @@ def choose_device(name: str | None = None) -> torch.device:
 class FaceRestorer:
     """A network, a detector and what lies between them and a photo.
 
+    Several threads may use one: it holds nothing of a photo.
+
     Args:
         model: a name of ``restoreformer.pretrained.FILES`` or a path: the authors' ``.ckpt``, GFPGAN's
             ``.pth`` or a file that training here wrote.
@@ -64,6 +83,10 @@ class FaceRestorer:
         batch_size: how many faces go through the network at once.
         compile: have ``torch.compile`` prepare the network, which takes a minute or so at its first face and
             again for another number of faces.
+        background: what :class:`~restoreformer.inference.upsampling.Upsampler` takes, to restore the rest of the
+            photo too; None interpolates where a photo is enlarged.
+        tile: side in pixels of the tiles in which the background goes through its network.
+        confidence: least score of a face, 0 to 1; None takes what suits the detector.
 
     Raises:
         RestoreFormerError: weights that cannot be had, or that are another network's, or values out of range.
@@ -78,6 +101,9 @@ class FaceRestorer:
         precision: str = "fp32",
         batch_size: int = 1,
         compile: bool = False,
+        background: str | Path | None = None,
+        tile: int = 400,
+        confidence: float | None = None,
     ) -> None:
         if batch_size < 1:
             raise RestoreFormerError(f"Expected a batch_size of 1 or more, got {batch_size}.")
@@ -89,45 +115,139 @@ class FaceRestorer:
         if compile:
             self.net.compile()
         self.size = self.net.resolution
-        self.detect = None if detector is None else build_detector(detector, weights_dir, self.device)
+        self.detect = None if detector is None else build_detector(detector, weights_dir, self.device, confidence)
+        self.enlarge = enlarged if background is None else Upsampler(background, self.device, weights_dir, tile)
 
-    def restore(self, photo: Image) -> RestoredPhoto:
-        """Find and restore every face of a photo; a find without the shape of a face is passed over.
+    def restore(
+        self, photo: Photo | str | Path, upscale: float = 1, strength: float = 1, only_center_face: bool = False
+    ) -> RestoredPhoto:
+        """Find and restore every face of a photo; finds that are tiny or without the shape of a face are passed over.
 
         Args:
-            photo: BGR, ``(h, w, 3)``, uint8.
+            photo: ``(h, w)`` grey, ``(h, w, 3)`` BGR or ``(h, w, 4)`` BGRA, uint8 or uint16, or a file. A photo
+                without colours stays without, and alpha stays as it is.
+            upscale: how many times longer the sides become, 1 to 8.
+            strength: 0 shows the photo as it is, 1 the restored faces, between them a mixture.
+            only_center_face: restore the face nearest the middle alone.
 
         Raises:
-            RestoreFormerError: no detector, or a photo of another form.
+            RestoreFormerError: no detector, a file that is no photo, an array of another form, values out of range.
         """
-        _check_image(photo)
+        placed = self.place(photo, only_center_face)
+        return self.finish(placed, self.restore_aligned(placed.crops), upscale, strength)
+
+    def restore_many(
+        self,
+        photos: Iterable[Photo | str | Path],
+        upscale: float = 1,
+        strength: float = 1,
+        only_center_face: bool = False,
+    ) -> Iterator[RestoredPhoto]:
+        """What :meth:`restore` gives for each photo, in order, with the faces of several photos in one batch.
+
+        Raises:
+            RestoreFormerError: as :meth:`restore`.
+        """
+        placed = (self.place(photo, only_center_face) for photo in photos)
+        for photo, restored in in_batches(placed, self.restore_aligned, self.batch_size):
+            yield self.finish(photo, restored, upscale, strength)
+
+    def place(self, photo: Photo | str | Path, only_center_face: bool = False) -> PlacedPhoto:
+        """The first step of :meth:`restore`: find the faces of a photo and cut them out.
+
+        Raises:
+            RestoreFormerError: no detector, a file that is no photo, an array of another form.
+        """
+        path = None if isinstance(photo, np.ndarray) else Path(photo)
+        pixels = read_photo(path) if path is not None else np.asarray(photo)
+        check_photo(pixels)
         if self.detect is None:
             raise RestoreFormerError("Expected a detector for whole photos: name one, or restore aligned faces.")
-        found = self.detect(photo)
-        placed = [(face, matrix) for face in found if (matrix := alignment(face.landmarks, self.size)) is not None]
-        found, matrices = [face for face, _ in placed], [matrix for _, matrix in placed]
-        crops = [crop_face(photo, matrix, self.size) for matrix in matrices]
-        restored = self.restore_aligned(crops)
-        image = photo.copy()
+        bgr = as_bgr(pixels)
+        large = [f for f in self.detect(bgr) if np.linalg.norm(f.landmarks[0] - f.landmarks[1]) >= LEAST_EYE_DISTANCE]
+        faces = [(f, m) for f in large if (m := alignment(f.landmarks, self.size)) is not None]
+        if only_center_face and faces:
+            faces = [min(faces, key=partial(_from_middle, pixels))]
+        crops = [crop_face(bgr, matrix, self.size) for _, matrix in faces]
+        return PlacedPhoto(pixels, path, [f for f, _ in faces], [m for _, m in faces], crops, is_grey(pixels))
+
+    def finish(
+        self, placed: PlacedPhoto, restored: list[Image], upscale: float = 1, strength: float = 1
+    ) -> RestoredPhoto:
+        """The last step of :meth:`restore`: enlarge the photo and put the restored faces into it.
+
+        Args:
+            placed: what :meth:`place` gave.
+            restored: its crops as :meth:`restore_aligned` restored them.
+            upscale, strength: as :meth:`restore` takes them.
+
+        Raises:
+            RestoreFormerError: values out of range, or a size that cannot be had.
+        """
+        check_upscale(upscale)
+        check_strength(strength)
+        image = self.enlarge(placed.photo, upscale)
+        if placed.is_grey:
+            restored = [in_grey(face) for face in restored]
+        sizes = (placed.photo.shape[1::-1], image.shape[1::-1])
         # Largest last, so that a face in the background does not cover one in front of it.
-        for face, matrix in reversed(list(zip(restored, matrices, strict=True))):
-            paste_face(image, face, matrix)
-        return RestoredPhoto(image, [RestoredFace(*f) for f in zip(crops, restored, found, strict=True)])
+        for face, matrix in reversed(list(zip(restored, placed.matrices, strict=True))):
+            paste_face(image, face, from_resized(matrix, *sizes), strength)
+        mixed = [mix(*pair, strength) for pair in zip(placed.crops, restored, strict=True)]
+        return RestoredPhoto(image, [RestoredFace(*f) for f in zip(placed.crops, mixed, placed.found, strict=True)])
 
     @torch.inference_mode()
-    def restore_aligned(self, faces: list[Image]) -> list[Image]:
+    def restore_aligned(self, faces: list[Image], strength: float = 1) -> list[Image]:
         """Restore aligned faces, each BGR ``(s, s, 3)`` uint8 of any side, to the network's size.
 
         Raises:
-            RestoreFormerError: a picture of another form.
+            RestoreFormerError: a picture of another form, or a strength out of range.
         """
+        check_strength(strength)
         for face in faces:
             check_aligned(face)
         sized = [resize(face, self.size, self.size) for face in faces]
         results: list[Image] = []
-        for i in range(0, len(sized), self.batch_size):
-            results += to_images(self.net(to_batch(sized[i : i + self.batch_size], self.device)))
-        return results
+        try:
+            for i in range(0, len(sized), self.batch_size):
+                results += to_images(self.net(to_batch(sized[i : i + self.batch_size], self.device)))
+        except torch.cuda.OutOfMemoryError as error:
+            raise RestoreFormerError(
+                f"Expected memory for {self.batch_size} faces at once, there is none: choose a smaller batch_size."
+            ) from error
+        return [mix(*pair, strength) for pair in zip(sized, results, strict=True)]
+
+
+def mix(before: Image, after: Image, strength: float) -> Image:
+    """``after`` where ``strength`` is 1, ``before`` where it is 0, between them their weighted mean."""
+    if strength == 1:
+        return after
+    return cv2.addWeighted(after, strength, before, 1 - strength, 0).astype(np.uint8, copy=False)
+
+
+def _from_middle(photo: Photo, face: tuple[DetectedFace, object]) -> float:
+    middle = np.array(photo.shape[1::-1]) / 2
+    return float(np.linalg.norm(face[0].box.reshape(2, 2).mean(0) - middle))
+
+
+def check_strength(strength: float) -> None:
+    """See that a strength is one.
+
+    Raises:
+        RestoreFormerError: it is not from 0 to 1.
+    """
+    if not 0 <= strength <= 1:
+        raise RestoreFormerError(f"Expected a strength from 0 (the photo) to 1 (the restored faces), got {strength}.")
+
+
+def check_upscale(upscale: float) -> None:
+    """See that a photo can become so many times larger.
+
+    Raises:
+        RestoreFormerError: it is not from 1 to 8.
+    """
+    if not 1 <= upscale <= LARGEST_UPSCALE:
+        raise RestoreFormerError(f"Expected upscale from 1 to {LARGEST_UPSCALE}, got {upscale}.")
 
 
 def check_aligned(face: Image) -> None:
@@ -136,13 +256,9 @@ def check_aligned(face: Image) -> None:
     Raises:
         RestoreFormerError: it is no square BGR image ``(s, s, 3)`` of uint8.
     """
-    _check_image(face)
+    if face.ndim != 3 or face.shape[2] != 3 or face.dtype != np.uint8:
+        raise RestoreFormerError(f"Expected a BGR image (h, w, 3) of uint8, got {face.shape} of {face.dtype}.")
     if face.shape[0] != face.shape[1]:
         raise RestoreFormerError(
             f"Expected a square aligned face, got {face.shape[1]}x{face.shape[0]}: restore it as a photo."
         )
-
-
-def _check_image(image: Image) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise RestoreFormerError(f"Expected a BGR image (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")

@@ -3,137 +3,119 @@
 python inference/inference_restoreformer.py -i photos -o results
 python inference/inference_restoreformer.py -i aligned_faces -o results --aligned
 
-Writes restored_imgs (whole photos), cropped_faces, restored_faces and cmp (both side by side).
+Writes restored_imgs (whole photos), cropped_faces, restored_faces, cmp (both side by side) and index.html, which shows
+each photo before and after.
 """
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import SUFFIXES, Image, read, resize, write
-from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer, check_aligned
+from restoreformer.images import SUFFIXES
+from restoreformer.inference.comparison_page import ComparisonPage
+from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer, check_strength, check_upscale
+from restoreformer.inference.file_run import FileRun
+from restoreformer.inference.photo_list import PhotoFile, list_photos
 from restoreformer.memory import keep_freed_memory
 
 
-def list_photos(path: Path) -> dict[Path, str]:
-    """The photo at ``path``, or the photos in that folder, sorted, each with the name of its results.
+def parser() -> argparse.ArgumentParser:
+    """The program's options; those that GFPGAN has too have its names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("-i", "--input", type=Path, required=True, help="a photo or a folder of photos")
+    add("-o", "--output", type=Path, default=Path("results"), help="folder to write to (default results)")
+    add("-s", "--upscale", type=float, default=2, help="how many times longer a photo's sides become (default 2)")
+    add("--model", default=DEFAULT_MODEL, help=f"a pretrained name or a file (default {DEFAULT_MODEL})")
+    add("--strength", type=float, default=1, help="0 the photo as it is, 1 the restored faces (default), or between")
+    add("--aligned", action="store_true", help="inputs are aligned faces, as FFHQ's")
+    add("--only_center_face", action="store_true", help="restore the face nearest the middle alone")
+    add("--recursive", action="store_true", help="go into folders, and make the same ones below the output")
+    add("--skip-existing", action="store_true", help="leave out photos that the output has, as when going on")
+    add("--suffix", default="", help="added to the names of results, after an underscore")
+    add("--ext", default="auto", help="of restored photos: png, jpg, ...; auto keeps each one's (default)")
+    add("--bg_upsampler", help="for what is no face: realesrgan, or a file of a super-resolution network")
+    add("--bg_tile", type=int, default=400, help="side of the tiles it works in, 0 for none (default 400)")
+    add("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
+    add("--confidence", type=float, help="least score of a face, 0 to 1 (default: what suits the detector)")
+    add("--device", help="cuda, mps or cpu (default: the best there is)")
+    add("--precision", choices=PRECISIONS, default="fp32", help="bf16: faster on GPUs and on CPUs that know it")
+    add("--batch_size", type=int, default=1, help="faces restored at once, of one photo or of several")
+    add("--compile", action="store_true", help="torch.compile the network first: for many photos")
+    add("--weights-dir", type=Path, help="where pretrained files are looked for first")
+    return parser
+
+
+def make_run(args: argparse.Namespace) -> FileRun:
+    """What the options ask for.
 
     Raises:
-        RestoreFormerError: nothing there.
+        RestoreFormerError: values out of range, or files that cannot be had.
     """
-    folder = path.glob("*") if path.is_dir() else [path]
-    photos = sorted(p for p in folder if not p.is_dir() and (p == path or p.suffix.lower() in SUFFIXES))
-    if not photos or not (path.is_dir() or path.exists()):
-        raise RestoreFormerError(f"Expected a photo or a folder of photos at {path}, found none.")
-    stems = Counter(p.stem for p in photos)
-    # Two photos of one name are told apart by their suffix.
-    return {p: p.stem if stems[p.stem] == 1 else p.name.replace(".", "_") for p in photos}
+    check_upscale(args.upscale)
+    check_strength(args.strength)
+    extension = None if args.ext == "auto" else "." + args.ext.removeprefix(".").lower()
+    if extension not in (None, *SUFFIXES):
+        known = ", ".join(sorted(s.removeprefix(".") for s in SUFFIXES))
+        raise RestoreFormerError(f"Expected --ext auto or one of {known}, got {args.ext}.")
+    restorer = FaceRestorer(
+        args.model,
+        None if args.aligned else args.detector,
+        args.device,
+        args.weights_dir,
+        args.precision,
+        args.batch_size,
+        args.compile,
+        None if args.aligned else args.bg_upsampler,
+        args.bg_tile,
+        args.confidence,
+    )
+    return FileRun(
+        restorer, args.output, args.aligned, args.upscale, args.strength, args.only_center_face, args.suffix, extension
+    )
 
 
-def write_face(output: Path, file: str, before: Image, after: Image) -> None:
-    """Write a face, before and after, into the folders below ``output``.
+def restore_files(run: FileRun, files: list[PhotoFile], skip_existing: bool = False) -> bool:
+    """Restore files with a progress bar, a page to look at and a summary on stderr; whether all went well.
 
     Raises:
-        RestoreFormerError: it cannot be written.
+        RestoreFormerError: the page cannot be written.
     """
-    before = resize(before, *after.shape[1::-1])
-    write(output / "cropped_faces" / file, before)
-    write(output / "restored_faces" / file, after)
-    write(output / "cmp" / file, np.hstack([before, after]))
-
-
-def restore_photo(restorer: FaceRestorer, path: Path, name: str, output: Path) -> None:
-    """Restore one photo into the folders below ``output``.
-
-    Raises:
-        RestoreFormerError: it cannot be read or written, or has no face (then the photo is written as it is).
-    """
-    result = restorer.restore(read(path))
-    suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
-    write(output / "restored_imgs" / f"{path.stem}{suffix}", result.image)
-    for i, face in enumerate(result.faces):
-        write_face(output, f"{name}_{i:02d}.png", face.crop, face.restored)
-    if not result.faces:
-        raise RestoreFormerError(f"Expected a face in {path}, found none: the photo is written as it is.")
-
-
-def restore_aligned_files(restorer: FaceRestorer, files: dict[Path, str], output: Path) -> Iterator[str]:
-    """Restore aligned faces together into the folders below ``output``; yields one line for each that failed."""
-    faces = {}
-    for path, name in files.items():
-        try:
-            faces[name] = read(path)
-            check_aligned(faces[name])
-        except RestoreFormerError as error:
-            faces.pop(name, None)
-            yield str(error)
-    restored = restorer.restore_aligned(list(faces.values()))
-    for (name, before), after in zip(faces.items(), restored, strict=True):
-        try:
-            write_face(output, f"{name}.png", before, after)
-        except RestoreFormerError as error:
-            yield str(error)
-
-
-def restore_all(restorer: FaceRestorer, photos: dict[Path, str], output: Path, aligned: bool) -> Iterator[str]:
-    """Restore each file; yields one line for each that failed."""
-    with tqdm(total=len(photos), desc="restoring", unit="photo") as progress:
-        files = list(photos.items())
-        at_once = restorer.batch_size if aligned else 1
-        for i in range(0, len(files), at_once):
-            chunk = dict(files[i : i + at_once])
-            if aligned:
-                yield from restore_aligned_files(restorer, chunk, output)
-            else:
-                try:
-                    restore_photo(restorer, *files[i], output)
-                except RestoreFormerError as error:
-                    yield str(error)
-            progress.update(len(chunk))
+    began = time.perf_counter()
+    todo = [file for file in files if not (skip_existing and run.result(file).is_file())]
+    faces, failures = 0, []
+    with ComparisonPage(run.output / "index.html", "Restored photos", keep=skip_existing) as page:
+        for outcome in tqdm(run.restore(todo), total=len(todo), desc="restoring", unit="photo"):
+            faces += outcome.faces
+            if outcome.failure is not None:
+                failures.append(outcome.failure)
+            if outcome.pair is not None:
+                page.add(str(outcome.path.name), outcome.pair)
+        summary = f"{len(todo) - len(failures)} of {len(todo)} restored, {faces} faces"
+        if len(todo) < len(files):
+            summary += f", {len(files) - len(todo)} skipped"
+        summary += f" in {time.perf_counter() - began:.1f} s"
+        page.finish(summary, failures)
+    sys.stderr.write("".join(f"error: {line}\n" for line in failures))
+    sys.stderr.write(f"{summary}; see {page.path}\n")
+    return not failures
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-i", "--input", type=Path, required=True, help="a photo or a folder of photos")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("results"), help="folder to write to (default results)"
-    )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"a pretrained name or a file (default {DEFAULT_MODEL})")
-    parser.add_argument("--aligned", action="store_true", help="inputs are aligned faces, as FFHQ's")
-    parser.add_argument("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="bf16: faster on GPUs and on CPUs that know it"
-    )
-    parser.add_argument(
-        "--batch_size", type=int, default=1, help="faces of a photo, or aligned files, restored at once"
-    )
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network first: for many photos")
-    parser.add_argument("--weights-dir", type=Path, help="where pretrained files are looked for first")
-    args = parser.parse_args()
+    args = parser().parse_args()
     keep_freed_memory()
     try:
-        photos = list_photos(args.input)
-        detector = None if args.aligned else args.detector
-        restorer = FaceRestorer(
-            args.model, detector, args.device, args.weights_dir, args.precision, args.batch_size, args.compile
-        )
-        failures = list(restore_all(restorer, photos, args.output, args.aligned))
+        files = list_photos(args.input, args.recursive, args.output)
+        whole = restore_files(make_run(args), files, args.skip_existing)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
-    for line in failures:
-        sys.stderr.write(f"error: {line}\n")
-    sys.stderr.write(f"{len(photos) - len(failures)} of {len(photos)} restored, in {args.output}\n")
-    if failures:
-        sys.exit(1)
+    sys.exit(0 if whole else 1)
 
 
 if __name__ == "__main__":

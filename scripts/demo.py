@@ -180,7 +180,7 @@ def main() -> None:
     stage2 = run("basicsr/train.py", "-opt", "options/demo/train_restoreformer.yml")
     tested = run("basicsr/test.py", "-opt", "options/demo/test_restoreformer.yml")
     model = "experiments/demo_restoreformer/models/net_g_latest.pth"
-    run("inference/inference_restoreformer.py", "-i", str(photo), "-o", f"{OUT}/restored", "--model", model,
+    run("inference/inference_restoreformer.py", "-i", str(photo), "-o", f"{OUT}/restored", "-s", "1", "--model", model,
         "--detector", "centerface")  # fmt: skip
     picture, before, after = compare(name, original, photo)
     figures = {

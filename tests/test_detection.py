@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from restoreformer import pretrained
-from restoreformer.detection import LONGEST_SIDE, build_detector
+from restoreformer.detection import LONGEST_SIDES, build_detector
 from restoreformer.errors import RestoreFormerError
 
 # Beside the project, where development material is kept.
@@ -25,7 +25,7 @@ def test_centerface_finds_the_astronaut(astronaut):
 
 
 def test_large_photos_are_searched_small_and_answered_large(astronaut):
-    large = cv2.resize(astronaut, (2 * LONGEST_SIDE, 2 * LONGEST_SIDE), interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(astronaut, (2 * LONGEST_SIDES[0], 2 * LONGEST_SIDES[0]), interpolation=cv2.INTER_LINEAR)
     (face,) = build_detector("centerface")(large)
     ratio = large.shape[0] / 512
     assert np.abs((face.landmarks + 0.5) / ratio - 0.5 - ASTRONAUT).max() < 5

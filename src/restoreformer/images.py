@@ -53,19 +53,27 @@ def read(path: Path) -> Image:
     return decode(read_bytes(path), f"in {path}")
 
 
-def write(path: Path, image: Image) -> None:
-    """Write an image, of the kind that the suffix says, making its folder.
+def write(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write an image, of the kind that the suffix says, making its folder; it appears there when it is whole.
 
     Raises:
         RestoreFormerError: it cannot be written there, or not as that kind.
     """
     make_folder(path.parent)
     try:
-        written = cv2.imwrite(str(path), image)
+        whole, data = cv2.imencode(path.suffix, image)
     except cv2.error as error:
         raise RestoreFormerError(f"Expected to write {path}, could not: {str(error).strip()}.") from error
-    if not written:
-        raise RestoreFormerError(f"Expected to write {path}, could not: is there room, and leave to write?")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if not whole:
+            raise OSError("the image could not be encoded")
+        part.write_bytes(data.tobytes())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise RestoreFormerError(f"Expected to write {path}, could not: {reason}.") from error
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Work on many items in processes, in order, holding few of them in memory."""
+"""Work on many items in processes, or beside this thread, in order, holding few of them in memory."""
 
 import multiprocessing.connection
 import multiprocessing.process
@@ -7,7 +7,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -49,18 +49,32 @@ def ordered_map(
         yield from map(work, items)
         return
     pool = ProcessPoolExecutor(workers, initializer=_start, initargs=(initializer, initargs))
-    waiting: deque[Future[R]] = deque()
     try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from _in_order(pool, work, items, AHEAD * workers)
     except BrokenProcessPool as error:
         raise RestoreFormerError(
             "Expected worker processes to live, one was killed: is there enough memory? Use fewer workers."
         ) from error
+
+
+def beside(work: Callable[[T], R], items: Iterable[T], ahead: int = 2) -> Iterator[R]:
+    """``work`` of each item, in the order of the items, done by one thread while this one does something else.
+
+    Args:
+        ahead: how many items are under way or done before the first of them is taken.
+    """
+    return _in_order(ThreadPoolExecutor(1), work, items, ahead)
+
+
+def _in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 

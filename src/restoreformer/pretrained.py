@@ -26,6 +26,7 @@ class PretrainedFile(NamedTuple):
 
 
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
+_REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _TORCHVISION = "https://download.pytorch.org/models"
 
 FILES: dict[str, PretrainedFile] = {
@@ -70,6 +71,18 @@ FILES: dict[str, PretrainedFile] = {
         "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
         109,
         "MIT",
+    ),
+    "RealESRGAN_x2plus.pth": PretrainedFile(
+        f"{_REAL_ESRGAN}/v0.2.1/RealESRGAN_x2plus.pth",
+        "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+        67,
+        "BSD-3-Clause",
+    ),
+    "RealESRGAN_x4plus.pth": PretrainedFile(
+        f"{_REAL_ESRGAN}/v0.1.0/RealESRGAN_x4plus.pth",
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+        67,
+        "BSD-3-Clause",
     ),
 }
 

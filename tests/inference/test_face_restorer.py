@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -66,8 +67,17 @@ def test_a_photo_without_a_face(restorer):
 
 
 def test_errors(model, restorer, tmp_path, small_net, astronaut):
+    with pytest.raises(
+        RestoreFormerError, match=r"Expected a photo .* of uint8 or uint16, got \(512, 512, 3\) of float"
+    ):
+        restorer.restore(astronaut.astype(np.float32))
+    with pytest.raises(RestoreFormerError, match=r"Expected a photo .*, got \(512, 512, 2\)"):
+        restorer.restore(astronaut[:, :, :2])
+    for wrong, told in (({"upscale": 0.5}, "upscale from 1 to 8"), ({"strength": 1.1}, "strength from 0")):
+        with pytest.raises(RestoreFormerError, match=f"Expected .*{told}"):
+            restorer.restore(astronaut, **wrong)
     with pytest.raises(RestoreFormerError, match=r"Expected a BGR image \(h, w, 3\) of uint8, got \(512, 512\)"):
-        restorer.restore(astronaut[:, :, 0])
+        restorer.restore_aligned([astronaut[:, :, 0]])
     with pytest.raises(RestoreFormerError, match="Expected a detector for whole photos"):
         FaceRestorer(model, None, "cpu").restore(astronaut)
     save_checkpoint(tmp_path / "dictionary.pth", HQDictionary(**small_net))
@@ -93,6 +103,80 @@ def test_half_precision(model, face):
     assert restorer.net.decoder.conv_out.weight.dtype == torch.bfloat16
     difference = np.abs(restorer.restore_aligned([face])[0].astype(int) - exact)
     assert 0 < difference.mean() < 4
+
+
+def test_what_the_input_has_the_result_has(restorer, astronaut):
+    """A photo without colours stays without, alpha and depth stay; each face is where it is in colour."""
+    plain = restorer.restore(astronaut)
+    grey = cv2.cvtColor(astronaut, cv2.COLOR_BGR2GRAY)
+    alone = restorer.restore(grey)
+    assert alone.image.shape == (512, 512) and (alone.image != grey).any()
+    repeated = restorer.restore(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+    assert (repeated.image == alone.image[:, :, None]).all()
+    assert all(np.ptp(repeated.faces[0].restored.astype(int), 2).ravel() == 0)
+    deep = np.dstack([astronaut, np.full((512, 512), 77, np.uint8)]).astype(np.uint16) * np.uint16(257)
+    result = restorer.restore(deep).image
+    assert result.dtype == np.uint16 and (result[:, :, 3] == 77 * 257).all()
+    assert np.abs(np.rint(result[:, :, :3] / 257) - plain.image).max() <= 1
+
+
+def test_larger_results(restorer, astronaut):
+    """Faces are reported where they are in the photo as it came."""
+    one, two = (restorer.restore(astronaut, upscale=u) for u in (1, 2))
+    assert two.image.shape == (1024, 1024, 3)
+    assert (two.faces[0].found.landmarks == one.faces[0].found.landmarks).all()
+    changed = (two.image != cv2.resize(astronaut, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)).any(2)
+    assert changed[200:300, 400:500].mean() > 0.9 and not changed[600:].any() and not changed[:, :200].any()
+
+
+def test_strength(restorer, astronaut):
+    none, half, full = (restorer.restore(astronaut, strength=s) for s in (0, 0.5, 1))
+    assert (none.image == astronaut).all()
+    for name, before in (("image", astronaut), ("restored", full.faces[0].crop)):
+        start, middle, end = (getattr(r if name == "image" else r.faces[0], name) for r in (none, half, full))
+        assert (start == before).all() and (end != before).any()
+        assert np.abs(middle.astype(float) - (start.astype(float) + end) / 2).max() <= 1
+
+
+def test_the_face_in_the_middle(restorer, astronaut):
+    two = np.hstack([astronaut[:400], cv2.flip(astronaut[:400], 1)])
+    assert len(restorer.restore(two).faces) == 2
+    for photo, left in ((two[:, 100:], False), (two[:, :-100], True)):
+        (face,) = restorer.restore(np.ascontiguousarray(photo), only_center_face=True).faces
+        assert (face.found.landmarks[:, 0].max() < 400) == left
+
+
+def test_files(restorer, astronaut, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), astronaut)
+    expected = restorer.restore(astronaut).image
+    assert (restorer.restore(tmp_path / "photo.png").image == expected).all()
+    assert (restorer.restore(str(tmp_path / "photo.png")).image == expected).all()
+
+
+def test_many_photos_are_restored_as_each(model, astronaut, face):
+    photos = [astronaut, np.full((60, 60, 3), 90, np.uint8), astronaut[:300], cv2.flip(astronaut, 1)]
+    restorer = FaceRestorer(model, "centerface", "cpu", batch_size=2)
+    sizes = []
+    restorer.net.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])))
+    together = list(restorer.restore_many(photos, upscale=1.5))
+    assert sizes == [2, 1] and [len(r.faces) for r in together] == [1, 0, 1, 1]
+    for photo, result in zip(photos, together, strict=True):
+        assert np.abs(result.image.astype(int) - restorer.restore(photo, upscale=1.5).image).max() <= 1
+
+
+def test_several_threads_use_one(restorer, astronaut):
+    photos = [astronaut, astronaut[:300], cv2.flip(astronaut, 1), astronaut[:, 100:400].copy()] * 4
+    expected = [restorer.restore(photo).image for photo in photos[:4]] * 4
+    with ThreadPoolExecutor(4) as pool:
+        for result, image in zip(pool.map(restorer.restore, photos), expected, strict=True):
+            assert (result.image == image).all()
+
+
+def test_tiny_finds_are_passed_over(restorer, astronaut):
+    (face,) = restorer.restore(astronaut).faces
+    near = face.found._replace(landmarks=face.found.landmarks[:1] + [[0, 0], [4, 0], [2, 3], [0, 5], [4, 5]])
+    restorer.detect = lambda image: [near, face.found]
+    assert len(restorer.restore(astronaut).faces) == 1
 
 
 @pytest.mark.parametrize("values, told", [({"batch_size": 0}, "batch_size of 1"), ({"precision": "int8"}, "precision")])

@@ -1,0 +1,146 @@
+"""Photos as their files have them, grey or colour, with alpha or without, of 8 or 16 bits, and the way to 8-bit BGR."""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from numpy.typing import NDArray
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.images import SUFFIXES, Image, read_bytes, write
+
+# (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA, of uint8 or uint16, as OpenCV has them.
+Photo = NDArray[np.unsignedinteger[Any]]
+
+# Files that are read: those that are written, and pictures of the web.
+READ_SUFFIXES = SUFFIXES | {".gif", ".jfif", ".jpe", ".jp2", ".avif", ".tga", ".ppm", ".pgm"}
+# What a kind of file holds beside 8-bit BGR, where OpenCV writes it.
+HOLD_16_BITS = {".png", ".tif", ".tiff"}
+HOLD_ALPHA = {".png", ".tif", ".tiff", ".webp", ".bmp"}
+
+
+def check_photo(photo: Photo) -> None:
+    """See that an array can be a photo.
+
+    Raises:
+        RestoreFormerError: another shape or type than :data:`Photo` has, or no pixels.
+    """
+    form = photo.ndim == 2 or (photo.ndim == 3 and photo.shape[2] in (3, 4))
+    if not form or photo.dtype not in (np.uint8, np.uint16) or 0 in photo.shape:
+        raise RestoreFormerError(
+            f"Expected a photo (h, w), (h, w, 3) or (h, w, 4) of uint8 or uint16, got {photo.shape} of {photo.dtype}."
+        )
+
+
+def read_photo(path: Path) -> Photo:
+    """The photo in a file with its own channels and depth, turned as its EXIF data say.
+
+    Raises:
+        RestoreFormerError: the file cannot be read, or holds no picture, several, or numbers of another kind.
+    """
+    data = read_bytes(path)
+    photo = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if photo is None:
+        raise RestoreFormerError(f"Expected an image in {path}, got {len(data)} bytes that are none.")
+    if photo.dtype not in (np.uint8, np.uint16):
+        raise RestoreFormerError(f"Expected 8 or 16 bits a colour in {path}, got {photo.dtype}: convert it.")
+    if data.startswith(b"\xff\xd8"):  # JPEG has neither alpha nor frames.
+        return photo
+    frames, has_alpha = _header(data)
+    if frames > 1:
+        raise RestoreFormerError(f"Expected one picture in {path}, got {frames}: restore them one by one.")
+    return _with_alpha(data, photo, path) if has_alpha else photo
+
+
+def _decode(data: bytes, flags: int) -> NDArray[Any] | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        # A header that claims a size beyond OpenCV's limits.
+        return None
+
+
+def _header(data: bytes) -> tuple[int, bool]:
+    """How many frames, and whether there is alpha."""
+    try:
+        with _open(data) as image:
+            return getattr(image, "n_frames", 1), image.has_transparency_data
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        # OpenCV has read it, so it is a picture; whether it has alpha is seen there.
+        return 1, True
+
+
+def _open(data: bytes) -> PIL.Image.Image:
+    with warnings.catch_warnings():
+        # Size is for OpenCV to judge, which has decoded it by now.
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        return PIL.Image.open(BytesIO(data))
+
+
+def _with_alpha(data: bytes, colours: Photo, path: Path) -> Photo:
+    whole = _decode(data, cv2.IMREAD_UNCHANGED)
+    if whole is None or whole.ndim == 2 or whole.shape[2] == 3:
+        return colours
+    # OpenCV does not turn pictures with alpha, and in TIFFs of 8 bits it multiplies colours by it.
+    is_tiff = data[:2] in (b"II", b"MM")
+    if np.array_equal(whole[:, :, :3], colours if colours.ndim == 3 else colours[:, :, None]) and not is_tiff:
+        return whole
+    if colours.dtype == np.uint16:
+        raise RestoreFormerError(f"Expected {path} upright or without alpha, got 16 bits with both: turn it.")
+    with _open(data) as image:
+        turned = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGBA"))
+    return cv2.cvtColor(turned, cv2.COLOR_RGBA2BGRA).astype(np.uint8, copy=False)
+
+
+def write_photo(path: Path, photo: Photo) -> None:
+    """Write a photo, as far as that kind of file holds it: else 16 bits become 8, and alpha is left out.
+
+    Raises:
+        RestoreFormerError: it cannot be written there, or not as that kind.
+    """
+    suffix = path.suffix.lower()
+    if photo.dtype == np.uint16 and suffix not in HOLD_16_BITS:
+        photo = in_8_bits(photo)
+    if photo.ndim == 3 and photo.shape[2] == 4 and suffix not in HOLD_ALPHA:
+        photo = np.ascontiguousarray(photo[:, :, :3])
+    write(path, photo)
+
+
+def in_8_bits(photo: Photo) -> NDArray[np.uint8]:
+    """A photo's values as 0 to 255, rounded."""
+    if photo.dtype == np.uint8:
+        return photo.astype(np.uint8, copy=False)
+    return cv2.convertScaleAbs(photo, alpha=1 / 257).astype(np.uint8, copy=False)
+
+
+def as_bgr(photo: Photo) -> Image:
+    """A photo as the networks take it: BGR ``(h, w, 3)`` of uint8, without alpha; the photo itself if it is that."""
+    eight = in_8_bits(photo)
+    if eight.ndim == 2:
+        return cv2.cvtColor(eight, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+    return eight if eight.shape[2] == 3 else np.ascontiguousarray(eight[:, :, :3])
+
+
+def is_grey(photo: Photo) -> bool:
+    """Whether a photo has no colours, be it stored as grey or as three alike."""
+    if photo.ndim == 2:
+        return True
+    blue, green, red = (photo[:, :, i] for i in range(3))
+    return np.array_equal(blue, green) and np.array_equal(green, red)
+
+
+def in_grey(image: Image) -> Image:
+    """An image ``(h, w, 3)`` without its colours, of the same shape."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+
+
+def colours_like(photo: Photo, image: Image) -> Photo:
+    """BGR uint8 ``(h, w, 3)`` in the depth of ``photo``, and grey ``(h, w)`` where ``photo`` has one channel."""
+    if photo.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+    return image.astype(np.uint16) * np.uint16(257) if photo.dtype == np.uint16 else image
