@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+import PIL.TiffImagePlugin
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
@@ -76,24 +77,34 @@ def _header(data: bytes) -> tuple[int, bool]:
 
 
 def _open(data: bytes) -> PIL.Image.Image:
+    if _is_tiff(data):
+        # Without the limit that Pillow has, which a large scan exceeds.
+        return PIL.TiffImagePlugin.TiffImageFile(BytesIO(data))
     with warnings.catch_warnings():
         # Size is for OpenCV to judge, which has decoded it by now.
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
         return PIL.Image.open(BytesIO(data))
 
 
+def _is_tiff(data: bytes) -> bool:
+    return data[:2] in (b"II", b"MM")
+
+
 def _with_alpha(data: bytes, colours: Photo, path: Path) -> Photo:
-    whole = _decode(data, cv2.IMREAD_UNCHANGED)
-    if whole is None or whole.ndim == 2 or whole.shape[2] == 3:
-        return colours
     # OpenCV does not turn pictures with alpha, and in TIFFs of 8 bits it multiplies colours by it.
-    is_tiff = data[:2] in (b"II", b"MM")
-    if np.array_equal(whole[:, :, :3], colours if colours.ndim == 3 else colours[:, :, None]) and not is_tiff:
-        return whole
-    if colours.dtype == np.uint16:
-        raise RestoreFormerError(f"Expected {path} upright or without alpha, got 16 bits with both: turn it.")
-    with _open(data) as image:
-        turned = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGBA"))
+    if not _is_tiff(data) or colours.dtype == np.uint16:
+        whole = _decode(data, cv2.IMREAD_UNCHANGED)
+        if whole is None or whole.ndim == 2 or whole.shape[2] == 3:
+            return colours
+        if np.array_equal(whole[:, :, :3], colours if colours.ndim == 3 else colours[:, :, None]):
+            return whole
+        if colours.dtype == np.uint16:
+            raise RestoreFormerError(f"Expected {path} upright or without alpha, got 16 bits with both: turn it.")
+    try:
+        with _open(data) as image:
+            turned = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGBA"))
+    except (OSError, PIL.Image.DecompressionBombError) as error:
+        raise RestoreFormerError(f"Expected {path} upright or without alpha, could not turn it: {error}") from error
     return cv2.cvtColor(turned, cv2.COLOR_RGBA2BGRA).astype(np.uint8, copy=False)
 
 

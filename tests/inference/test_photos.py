@@ -1,0 +1,99 @@
+import io
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.inference.photos import as_bgr, check_photo, in_8_bits, in_grey, is_grey, read_photo, write_photo
+
+RGBA = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+MODES = {"RGB": RGBA[:, :, :3].copy(), "RGBA": RGBA, "L": RGBA[:, :, 0].copy(), "LA": RGBA[:, :, :2].copy()}
+
+
+def encoded(kind, image, turned=1, **options):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = turned
+    file = io.BytesIO()
+    lossless = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
+    PIL.Image.fromarray(image).save(file, kind, exif=exif, **lossless, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
+@pytest.mark.parametrize("mode", MODES)
+def test_files_are_read_as_pillow_reads_them_upright(tmp_path, mode, kind, turned):
+    if kind == "JPEG" and "A" in mode:
+        return
+    data = encoded(kind, MODES[mode], turned)
+    (tmp_path / "photo").write_bytes(data)
+    photo = read_photo(tmp_path / "photo")
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        upright = PIL.ImageOps.exif_transpose(image)
+        expected = np.asarray(upright.convert("RGBA" if "A" in mode else "RGB"))
+    height, width = expected.shape[:2]
+    assert photo.dtype == np.uint8 and photo.shape[:2] == (height, width)
+    assert photo.ndim == (2 if mode == "L" and kind != "WEBP" else 3)
+    colours = as_bgr(photo)[:, :, ::-1].astype(int)
+    assert np.abs(colours - expected[:, :, :3]).max() <= (3 if kind == "JPEG" else 0)
+    if "A" in mode:
+        assert (photo[:, :, 3] == expected[:, :, 3]).all()
+
+
+def test_deep_files_come_back(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 65536, (5, 7, 4)).astype(np.uint16)
+    for photo in (deep, deep[:, :, :3].copy(), deep[:, :, 0].copy()):
+        for suffix in (".png", ".tif"):
+            write_photo(tmp_path / f"photo{suffix}", photo)
+            read = read_photo(tmp_path / f"photo{suffix}")
+            assert read.dtype == np.uint16 and read.shape == photo.shape and (read == photo).all()
+
+
+def test_what_a_kind_of_file_cannot_hold_is_left_out(tmp_path):
+    deep = RGBA.astype(np.uint16) * np.uint16(257)
+    for suffix, shape in ((".jpg", (5, 7, 3)), (".webp", (5, 7, 4)), (".bmp", (5, 7, 4))):
+        write_photo(tmp_path / f"photo{suffix}", deep)
+        assert cv2.imread(str(tmp_path / f"photo{suffix}"), cv2.IMREAD_UNCHANGED).shape == shape
+    # Of opaque ones every kind holds the colours.
+    write_photo(tmp_path / "photo.bmp", deep[:, :, :3])
+    assert (cv2.imread(str(tmp_path / "photo.bmp")) == RGBA[:, :, :3]).all()
+
+
+def test_what_is_no_photo_is_told(tmp_path):
+    frames = [PIL.Image.fromarray(RGBA[:, :, :3].copy()).rotate(a) for a in (0, 90, 180)]
+    cases = {
+        "several": ("GIF", "Expected one picture in .*, got 3"),
+        "pages": ("TIFF", "Expected one picture .* got 3"),
+    }
+    for name, (kind, told) in cases.items():
+        frames[0].save(tmp_path / name, kind, save_all=True, append_images=frames[1:])
+        with pytest.raises(RestoreFormerError, match=told):
+            read_photo(tmp_path / name)
+    frames[0].save(tmp_path / "still", "GIF")
+    assert read_photo(tmp_path / "still").shape == (5, 7, 3)
+    cv2.imwrite(str(tmp_path / "float.tiff"), RGBA[:, :, :3].astype(np.float32))
+    with pytest.raises(RestoreFormerError, match="Expected 8 or 16 bits a colour in .*, got float32"):
+        read_photo(tmp_path / "float.tiff")
+    for name, content in (("text.jpg", b"not a photo"), ("empty.png", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(RestoreFormerError, match=f"got {len(content)} bytes that are none"):
+            read_photo(tmp_path / name)
+    with pytest.raises(RestoreFormerError, match="could not read it: Is a directory"):
+        read_photo(tmp_path)
+
+
+def test_arrays_that_are_no_photos():
+    for shape, dtype in (((4,), np.uint8), ((4, 4, 2), np.uint8), ((4, 4, 3), np.float32), ((0, 4, 3), np.uint8)):
+        with pytest.raises(RestoreFormerError, match="Expected a photo"):
+            check_photo(np.zeros(shape, dtype))
+
+
+def test_depth_and_colours():
+    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert (in_8_bits(deep) == np.rint(deep / 257)).all()
+    assert is_grey(deep) and is_grey(np.dstack([deep] * 3)) and not is_grey(RGBA)
+    assert is_grey(in_grey(RGBA[:, :, :3].copy()))
+    assert is_grey(np.dstack([RGBA[:, :, :1]] * 3 + [RGBA[:, :, 3:]]))
