@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 from restoreformer.detection import DetectedFace
 from restoreformer.images import Image
@@ -20,7 +20,6 @@ class PlacedPhoto:
 
     Attributes:
         photo: as it came.
-        path: the file that it came from, if any.
         found: box, score and landmarks of each face, in pixels of the photo.
         matrices: from the photo to each crop.
         crops: each face aligned, BGR ``(size, size, 3)`` uint8.
@@ -28,16 +27,18 @@ class PlacedPhoto:
     """
 
     photo: Photo
-    path: Path | None
     found: list[DetectedFace]
     matrices: list[Matrix]
     crops: list[Image]
     is_grey: bool
 
 
+P = TypeVar("P", bound=PlacedPhoto)
+
+
 def in_batches(
-    photos: Iterable[PlacedPhoto], restore: Callable[[list[Image]], list[Image]], batch_size: int
-) -> Iterator[tuple[PlacedPhoto, list[Image]]]:
+    photos: Iterable[P], restore: Callable[[list[Image]], list[Image]], batch_size: int
+) -> Iterator[tuple[P, list[Image]]]:
     """Each photo with its faces restored, in the order of the photos; batches are filled across them.
 
     Args:
@@ -46,11 +47,11 @@ def in_batches(
         batch_size: faces that ``restore`` is given at once; fewer where nothing is left, or where the photos that
             wait hold more than :data:`WAITING_PIXELS`.
     """
-    waiting: deque[PlacedPhoto] = deque()
+    waiting: deque[P] = deque()
     crops: list[Image] = []
     restored: list[Image] = []
 
-    def work(least: int) -> Iterator[tuple[PlacedPhoto, list[Image]]]:
+    def work(least: int) -> Iterator[tuple[P, list[Image]]]:
         while len(crops) >= least and crops:
             restored.extend(restore(crops[:batch_size]))
             del crops[:batch_size]

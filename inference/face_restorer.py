@@ -158,8 +158,7 @@ class FaceRestorer:
         Raises:
             RestoreFormerError: no detector, a file that is no photo, an array of another form.
         """
-        path = None if isinstance(photo, np.ndarray) else Path(photo)
-        pixels = read_photo(path) if path is not None else np.asarray(photo)
+        pixels = photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))
         check_photo(pixels)
         if self.detect is None:
             raise RestoreFormerError("Expected a detector for whole photos: name one, or restore aligned faces.")
@@ -169,7 +168,7 @@ class FaceRestorer:
         if only_center_face and faces:
             faces = [min(faces, key=partial(_from_middle, pixels))]
         crops = [crop_face(bgr, matrix, self.size) for _, matrix in faces]
-        return PlacedPhoto(pixels, path, [f for f, _ in faces], [m for _, m in faces], crops, is_grey(pixels))
+        return PlacedPhoto(pixels, [f for f, _ in faces], [m for _, m in faces], crops, is_grey(pixels))
 
     def finish(
         self, placed: PlacedPhoto, restored: list[Image], upscale: float = 1, strength: float = 1

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ from restoreformer.inference.batches import PlacedPhoto, in_batches
 from restoreformer.inference.comparison_page import Pair, embedded_pair
 from restoreformer.inference.face_restorer import FaceRestorer, check_aligned, mix
 from restoreformer.inference.photo_list import PhotoFile
-from restoreformer.inference.photos import as_bgr, in_grey, is_grey, read_photo, write_photo
+from restoreformer.inference.photos import CutOffError, Photo, as_bgr, in_grey, is_grey, read_photo, write_photo
 from restoreformer.parallel import beside
 
 # What a single file may fail with; anything else is a fault of the program.
@@ -28,7 +28,7 @@ class Outcome:
     Attributes:
         path: the file.
         faces: how many faces were restored in it.
-        failure: why there are none, in one line.
+        failure: what went wrong with it, in one line.
         pair: what there is to show.
     """
 
@@ -36,6 +36,19 @@ class Outcome:
     faces: int = 0
     failure: str | None = None
     pair: Pair | None = None
+
+
+@dataclass(frozen=True)
+class PlacedFile(PlacedPhoto):
+    """A photo, or an aligned face as the only crop of itself, with the file that it came from.
+
+    Attributes:
+        file: where it came from, and what its results are called.
+        failure: what is to be said of it, though it is restored as far as it goes.
+    """
+
+    file: PhotoFile
+    failure: str | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,6 @@ class FileRun:
         upscale, strength, only_center_face: as :meth:`FaceRestorer.restore` takes them.
         suffix: added to the names of results, after an underscore.
         extension: of restored photos, with its dot; None keeps the photo's own where it can be written, else PNG.
-        names: of the results, filled by :meth:`restore`.
     """
 
     restorer: FaceRestorer
@@ -60,7 +72,6 @@ class FileRun:
     only_center_face: bool = False
     suffix: str = ""
     extension: str | None = None
-    names: dict[Path, Path] = field(default_factory=dict)
 
     def result(self, file: PhotoFile) -> Path:
         """The file that is there once a photo, or an aligned face, is restored."""
@@ -75,44 +86,52 @@ class FileRun:
 
     def restore(self, files: Sequence[PhotoFile]) -> Iterator[Outcome]:
         """Restore each file; those that fail do so by themselves."""
-        self.names.update({file.path: file.name for file in files})
         failed: deque[Outcome] = deque()
 
-        def placed() -> Iterator[PlacedPhoto]:
-            for loaded in beside(self._load, files):
+        def placed() -> Iterator[PlacedFile]:
+            for loaded in beside(self.load, files):
                 if isinstance(loaded, Outcome):
                     failed.append(loaded)
                 else:
                     yield loaded
 
         restored = in_batches(placed(), self.restorer.restore_aligned, self.restorer.batch_size)
-        for outcome in beside(self._store, restored):
+        for outcome in beside(lambda work: self.store(*work), restored):
             while failed:
                 yield failed.popleft()
             yield outcome
         yield from failed
 
-    def _load(self, file: PhotoFile) -> PlacedPhoto | Outcome:
+    def load(self, file: PhotoFile) -> PlacedFile | Outcome:
+        """A file's faces, or why there are none."""
+        failure = None
         try:
-            if not self.aligned:
-                return self.restorer.place(file.path, self.only_center_face)
-            photo = read_photo(file.path)
-            face = as_bgr(photo)
-            check_aligned(face)
-            return PlacedPhoto(photo, file.path, [], [], [face], is_grey(photo))
+            try:
+                photo = read_photo(file.path)
+            except CutOffError as error:
+                photo, failure = error.photo, str(error)
+            return PlacedFile(**vars(self._place(photo)), file=file, failure=failure)
         except FAILURES as error:
             return Outcome(file.path, failure=_line(error, file.path))
 
-    def _store(self, work: tuple[PlacedPhoto, list[Image]]) -> Outcome:
-        placed, restored = work
-        assert placed.path is not None, "it was loaded from there"
-        file = PhotoFile(placed.path, self.names[placed.path])
+    def _place(self, photo: Photo) -> PlacedPhoto:
+        if not self.aligned:
+            return self.restorer.place(photo, self.only_center_face)
+        face = as_bgr(photo)
+        check_aligned(face)
+        return PlacedPhoto(photo, [], [], [face], is_grey(photo))
+
+    def store(self, placed: PlacedFile, restored: list[Image]) -> Outcome:
+        """Write what belongs to a file."""
+        file = placed.file
         try:
-            return (self._store_face if self.aligned else self._store_photo)(file, placed, restored)
+            faces, pair = (self._store_face if self.aligned else self._store_photo)(placed, restored)
         except FAILURES as error:
             return Outcome(file.path, failure=_line(error, file.path))
+        return Outcome(file.path, faces, placed.failure, pair)
 
-    def _store_photo(self, file: PhotoFile, placed: PlacedPhoto, restored: list[Image]) -> Outcome:
+    def _store_photo(self, placed: PlacedFile, restored: list[Image]) -> tuple[int, Pair]:
+        file = placed.file
         result = self.restorer.finish(placed, restored, self.upscale, self.strength)
         for i, face in enumerate(result.faces):
             self._write_face(self._named(file.name, f"_{i:02d}", ".png"), face.crop, face.restored)
@@ -120,14 +139,14 @@ class FileRun:
         write_photo(self.result(file), result.image)
         if not result.faces:
             raise RestoreFormerError(f"Expected a face in {file.path}, found none: the photo is written as it is.")
-        return Outcome(file.path, len(result.faces), pair=embedded_pair(as_bgr(placed.photo), as_bgr(result.image)))
+        return len(result.faces), embedded_pair(as_bgr(placed.photo), as_bgr(result.image))
 
-    def _store_face(self, file: PhotoFile, placed: PlacedPhoto, restored: list[Image]) -> Outcome:
+    def _store_face(self, placed: PlacedFile, restored: list[Image]) -> tuple[int, Pair]:
         (before,), (after,) = placed.crops, restored
         before = resize(before, *after.shape[1::-1])
         after = mix(before, in_grey(after) if placed.is_grey else after, self.strength)
-        self._write_face(self._named(file.name, "", ".png"), before, after)
-        return Outcome(file.path, 1, pair=embedded_pair(before, after))
+        self._write_face(self._named(placed.file.name, "", ".png"), before, after)
+        return 1, embedded_pair(before, after)
 
     def _write_face(self, name: Path, before: Image, after: Image) -> None:
         write(self.output / "cropped_faces" / name, before)

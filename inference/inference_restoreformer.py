@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from restoreformer.archs.precision import PRECISIONS
@@ -110,6 +111,8 @@ def restore_files(run: FileRun, files: list[PhotoFile], skip_existing: bool = Fa
 def main() -> None:
     args = parser().parse_args()
     keep_freed_memory()
+    # Of a damaged file the summary speaks.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         files = list_photos(args.input, args.recursive, args.output)
         whole = restore_files(make_run(args), files, args.skip_existing)

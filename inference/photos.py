@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES, Image, read_bytes, write
 
+_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+
 # (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA, of uint8 or uint16, as OpenCV has them.
 Photo = NDArray[np.unsignedinteger[Any]]
 
@@ -23,6 +25,18 @@ READ_SUFFIXES = SUFFIXES | {".gif", ".jfif", ".jpe", ".jp2", ".avif", ".tga", ".
 # What a kind of file holds beside 8-bit BGR, where OpenCV writes it.
 HOLD_16_BITS = {".png", ".tif", ".tiff"}
 HOLD_ALPHA = {".png", ".tif", ".tiff", ".webp", ".bmp"}
+
+
+class CutOffError(RestoreFormerError):
+    """A photo whose file ends before it does.
+
+    Attributes:
+        photo: what there is of it, grey below.
+    """
+
+    def __init__(self, path: Path, photo: Photo) -> None:
+        super().__init__(f"Expected a whole photo in {path}, it is cut off: only what is there can be restored.")
+        self.photo = photo
 
 
 def check_photo(photo: Photo) -> None:
@@ -42,15 +56,19 @@ def read_photo(path: Path) -> Photo:
     """The photo in a file with its own channels and depth, turned as its EXIF data say.
 
     Raises:
+        CutOffError: the file is a part of a JPEG.
         RestoreFormerError: the file cannot be read, or holds no picture, several, or numbers of another kind.
     """
     data = read_bytes(path)
-    photo = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    photo = _decode(data, flags)
+    if photo is None and data.startswith(_JPEG) and (part := _decode(data + _END_OF_JPEG, flags)) is not None:
+        raise CutOffError(path, part)
     if photo is None:
         raise RestoreFormerError(f"Expected an image in {path}, got {len(data)} bytes that are none.")
     if photo.dtype not in (np.uint8, np.uint16):
         raise RestoreFormerError(f"Expected 8 or 16 bits a colour in {path}, got {photo.dtype}: convert it.")
-    if data.startswith(b"\xff\xd8"):  # JPEG has neither alpha nor frames.
+    if data.startswith(_JPEG):  # JPEG has neither alpha nor frames.
         return photo
     frames, has_alpha = _header(data)
     if frames > 1:

@@ -7,7 +7,7 @@ from restoreformer.inference.batches import PlacedPhoto, in_batches
 
 def placed(name, faces, side=8):
     crops = [np.full((2, 2, 3), 16 * name + i, np.uint8) for i in range(faces)]
-    return PlacedPhoto(np.zeros((side, side, 3), np.uint8), None, [], [], crops, False)
+    return PlacedPhoto(np.zeros((side, side, 3), np.uint8), [], [], crops, False)
 
 
 @pytest.mark.parametrize("batch, sizes", [(1, [1] * 7), (2, [2, 2, 2, 1]), (3, [3, 3, 1]), (100, [7])])

@@ -7,7 +7,16 @@ import PIL.ImageOps
 import pytest
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.inference.photos import as_bgr, check_photo, in_8_bits, in_grey, is_grey, read_photo, write_photo
+from restoreformer.inference.photos import (
+    CutOffError,
+    as_bgr,
+    check_photo,
+    in_8_bits,
+    in_grey,
+    is_grey,
+    read_photo,
+    write_photo,
+)
 
 RGBA = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
 MODES = {"RGB": RGBA[:, :, :3].copy(), "RGBA": RGBA, "L": RGBA[:, :, 0].copy(), "LA": RGBA[:, :, :2].copy()}
@@ -83,6 +92,18 @@ def test_what_is_no_photo_is_told(tmp_path):
             read_photo(tmp_path / name)
     with pytest.raises(RestoreFormerError, match="could not read it: Is a directory"):
         read_photo(tmp_path)
+
+
+def test_what_there_is_of_a_photo_that_is_cut_off(tmp_path, astronaut):
+    whole = cv2.imencode(".jpg", astronaut)[1].tobytes()
+    (tmp_path / "photo.jpg").write_bytes(whole[: len(whole) * 6 // 10])
+    with pytest.raises(CutOffError, match=r"Expected a whole photo in .*photo\.jpg, it is cut off") as caught:
+        read_photo(tmp_path / "photo.jpg")
+    assert caught.value.photo.shape == (512, 512, 3)
+    assert np.abs(caught.value.photo[:200].astype(int) - astronaut[:200]).mean() < 4
+    (tmp_path / "photo.jpg").write_bytes(whole[:100])
+    with pytest.raises(RestoreFormerError, match="got 100 bytes that are none"):
+        read_photo(tmp_path / "photo.jpg")
 
 
 def test_arrays_that_are_no_photos():
