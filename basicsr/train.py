@@ -12,7 +12,8 @@ sys.path.insert(0, str(ROOT / "src"))
 import restoreformer.plugin  # noqa: E402, F401  # isort: skip
 from basicsr.train import train_pipeline  # noqa: E402
 
-from restoreformer.run import run  # noqa: E402
+from restoreformer.errors import errors_in_one_line  # noqa: E402
 
 if __name__ == "__main__":
-    run(train_pipeline, ROOT)
+    errors_in_one_line()
+    train_pipeline(str(ROOT))

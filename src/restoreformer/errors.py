@@ -1,5 +1,8 @@
 """The one kind of error that a user can mend: a file, an option or an input is not as it must be."""
 
+import sys
+from types import TracebackType
+
 
 class RestoreFormerError(ValueError):
     """What was expected, what came instead, and what to do about it, in one message.
@@ -20,3 +23,15 @@ def error_line(error: RestoreFormerError) -> str:
         return text
     marker = f"{type(error).__module__}.{type(error).__name__}: "
     return text.rsplit(marker, 1)[-1].strip()
+
+
+def errors_in_one_line() -> None:
+    """For programs: from here on a :class:`RestoreFormerError` ends them in one line on stderr and status 1."""
+    sys.excepthook = _tell
+
+
+def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if isinstance(error, RestoreFormerError):
+        sys.stderr.write(f"error: {error_line(error)}\n")
+    else:
+        sys.__excepthook__(kind, error, traceback)

@@ -5,12 +5,10 @@ Here each block of ours is compared with the signature of the class that it conf
 wrong is told at once.
 """
 
-import argparse
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -303,30 +301,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f": did you mean {close[0]}?" if close else f": expected one of {', '.join(choices)}"
-
-
-def install_check(*modules: ModuleType) -> None:
-    """Make ``parse_options`` of each module, ``basicsr.utils.options`` or one that took it from there,
-    check the option file before and, as ``--force_yml`` may change it, after parsing. Twice is once."""
-    for module in modules:
-        parse = module.parse_options
-        if not getattr(parse, "checks_options", False):
-            module.parse_options = _checked(parse)  # type: ignore[attr-defined]
-
-
-def _checked(parse: Callable[..., Any]) -> Callable[..., Any]:
-    def parse_options(root_path: str, is_train: bool = True) -> Any:
-        parser = argparse.ArgumentParser(add_help=False)
-        parser.add_argument("-opt")
-        if (path := parser.parse_known_args()[0].opt) is not None:
-            check_options({**read_options(path), "is_train": is_train})
-        opt, arguments = parse(root_path, is_train)
-        check_options(opt)
-        check_folders(opt)
-        return opt, arguments
-
-    parse_options.checks_options = True  # type: ignore[attr-defined]
-    return parse_options
 
 
 def read_options(path: str | Path) -> dict[str, Any]:

@@ -1,0 +1,258 @@
+"""A checkout of BasicSR, linked, used with its own scripts, and taken back.
+
+The quick tests make a checkout of the installed package. The slow one takes the sdist: of the path in $BASICSR_SDIST,
+else downloaded.
+"""
+
+import copy
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import basicsr
+import pytest
+import yaml
+from basicsr.models import build_model
+
+import restoreformer.plugin  # noqa: F401
+from restoreformer.archs.checkpoint import save_checkpoint
+from restoreformer.archs.restoreformer_arch import RestoreFormer
+
+ROOT = Path(__file__).parents[2]
+EDITED = "options/train/RestoreFormer/train_restoreformer.yml"
+ZOO = "# Model Zoo\n\n| name | PSNR |\n| --- | --- |\n| EDSR | 34 |"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """As git has it, as far as it matters here; the last line of docs/ModelZoo.md has no end."""
+    folder = tmp_path / "BasicSR"
+    shutil.copytree(Path(basicsr.__file__).parent, folder / "basicsr", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in {
+        "setup.py": "",
+        "docs/ModelZoo.md": ZOO,
+        "options/train/EDSR/train_EDSR.yml": "name: EDSR",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def python(folder, *command, paths=(), status=0):
+    environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-W", "ignore", *map(str, command)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == status, done.stderr + done.stdout[-3000:]
+    return done.stdout + done.stderr
+
+
+def link(folder, *arguments, status=0):
+    script = ROOT / "scripts" / "link_into_basicsr.py"
+    return python(folder.parent, script, folder, *arguments, paths=[ROOT / "src"], status=status)
+
+
+def stock(folder, *command, status=0):
+    """As docs/model_zoo.md has it, with this project's sources for an installation."""
+    return python(folder, *command, paths=["./", ROOT / "src"], status=status)
+
+
+def content(folder):
+    """A digest of each file and the names of folders, but for what runs of Python leave."""
+    left = {"__pycache__", "experiments", "results", "tb_logger"}
+    paths = [p for p in folder.rglob("*") if p.name.startswith("restoreformer") or not left & set(p.parts)]
+    return {p: hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else None for p in paths}
+
+
+def adapted(file, small_net, data, **blocks):
+    """An option file of the checkout on four small faces, with a small network."""
+    opt = yaml.safe_load(file.read_text())
+    for block in opt["datasets"].values():
+        block |= {"dataroot_gt": str(data), "gt_size": 32, "skip_images": 0, "num_images": 4}
+    opt["network_g"] = {"type": opt["network_g"]["type"], **small_net}
+    for name, values in blocks.items():
+        opt[name] |= values
+    return opt
+
+
+def training(file, small_net, data, boxes):
+    opt = adapted(
+        file,
+        small_net,
+        data,
+        train={"total_iter": 4, "gan_start_iter": 1},
+        val={"val_freq": 4},
+        logger={"print_freq": 1, "save_checkpoint_freq": 2},
+    )
+    opt["datasets"]["train"]["batch_size_per_gpu"] = 2
+    if "component_path" in opt["datasets"]["train"]:
+        opt["datasets"]["train"]["component_path"] = str(boxes)
+        opt["path"] = {"pretrain_network_g": "none", "resume_state": None}
+    return opt
+
+
+def write(path, opt):
+    path.write_text(yaml.safe_dump(opt, sort_keys=False))
+    return path
+
+
+def losses(log):
+    return re.findall(r"\[epoch: +\d+, iter: +(\d+).*?(l_pix.*)", log)
+
+
+def test_a_linked_checkout_trains_resumes_tests_and_is_as_before(checkout, tmp_path, small_net, faces_lmdb, boxes_file):
+    before = content(checkout)
+    assert "python basicsr/train.py -opt options/train/RestoreFormer/train_dictionary.yml" in link(checkout)
+    small = "RestoreFormer/small"
+    opt = training(checkout / f"options/train/{small}/train_restoreformer.yml", small_net, faces_lmdb, boxes_file)
+
+    # What a training that was stopped after two iterations has left.
+    folder = checkout / "experiments" / opt["name"]
+    stopped = copy.deepcopy(opt) | {"num_gpu": 0, "dist": False, "rank": 0, "world_size": 1, "is_train": True}
+    stopped["path"] |= {"models": str(folder / "models"), "training_states": str(folder / "training_states")}
+    for path in ("models", "training_states"):
+        (folder / path).mkdir(parents=True)
+    build_model(stopped).save(0, 2)
+
+    log = stock(checkout, "basicsr/train.py", "-opt", write(tmp_path / "train.yml", opt), "--auto_resume")
+    assert "Resuming training from epoch: 0, iter: 2." in log
+    assert [iteration for iteration, _ in losses(log)] == ["3", "4"] and "l_g_style_mouth" in log
+
+    trained = {"pretrain_network_g": f"experiments/{opt['name']}/models/net_g_4.pth"}
+    opt = adapted(checkout / f"options/test/{small}/test_restoreformer.yml", small_net, faces_lmdb, path=trained)
+    log = stock(checkout, "basicsr/test.py", "-opt", write(tmp_path / "test.yml", opt))
+    assert f"Loaded RestoreFormer from {trained['pretrain_network_g']}" in log and re.search(r"# psnr: \d+\.\d+", log)
+    assert len(list((checkout / "results" / opt["name"]).rglob("*.png"))) == 4
+
+    link(checkout, "--remove")
+    assert content(checkout) == before
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["git", "sdist"])
+def test_linking_twice_is_linking_once_and_is_taken_back(checkout, bare):
+    if bare:
+        shutil.rmtree(checkout / "docs")
+        shutil.rmtree(checkout / "options")
+    before = content(checkout)
+    link(checkout)
+    once = content(checkout)
+    assert len(once) > len(before) + 20
+    if not bare:
+        zoo = (checkout / "docs" / "ModelZoo.md").read_text()
+        assert zoo.startswith(ZOO + "\n") and zoo.count("[RestoreFormer.ckpt](https://") == 1
+    link(checkout)
+    assert content(checkout) == once
+    link(checkout, "--remove")
+    assert content(checkout) == before
+    assert "found no .restoreformer_link.json: nothing is removed." in link(checkout, "--remove", status=1)
+
+
+def test_what_was_changed_since_is_left_and_told(checkout):
+    before = content(checkout)
+    link(checkout)
+    zoo = checkout / "docs" / "ModelZoo.md"
+    for path in (checkout / EDITED, zoo):
+        path.write_text(path.read_text().replace("RestoreFormer", "MyFormer"))
+    zoo.write_text(zoo.read_text().replace("MyFormer: ", "RestoreFormer: ") + "| mine | 35 |\n")
+    edited = content(checkout)
+    again = link(checkout)
+    assert content(checkout) == edited, "the record too"
+    for said in (again, link(checkout, "--remove", status=1)):
+        assert re.findall("left as it is, .*: (.*)", said) == ["docs/ModelZoo.md", EDITED]
+    after = content(checkout)
+    assert {p for p in after if after[p] is not None and after[p] != before.get(p)} == {checkout / EDITED, zoo}
+    assert f"at {EDITED}, docs/ModelZoo.md: move it away, then link again." in link(checkout, status=1)
+    assert content(checkout) == after
+
+
+def test_an_entry_is_taken_out_of_a_page_that_was_written_on(checkout):
+    link(checkout)
+    zoo = checkout / "docs" / "ModelZoo.md"
+    zoo.write_text("# New\n" + zoo.read_text() + "| mine | 35 |\n")
+    link(checkout, "--remove")
+    assert zoo.read_text() == f"# New\n{ZOO}| mine | 35 |\n"
+
+
+def test_files_of_others_and_other_folders_are_refused(checkout, tmp_path):
+    assert f"Expected a source checkout of BasicSR at {ROOT}, found no basicsr/archs" in link(ROOT, status=1)
+    theirs = checkout / "basicsr" / "archs" / "restoreformer_arch.py"
+    theirs.write_text("mine = True\n")
+    before = content(checkout)
+    assert "of others in" in link(checkout, status=1)
+    assert content(checkout) == before
+
+
+def test_copied_option_files_name_what_the_checkout_has(checkout):
+    link(checkout)
+    files = sorted((checkout / "options").rglob("RestoreFormer/**/*.yml"))
+    shipped = [p for p in (ROOT / "options").rglob("*.yml") if "demo" not in p.parts]
+    assert len(files) == len(shipped) == len({p.relative_to(checkout).parts[3:] for p in files})
+    for path in files:
+        text = path.read_text()
+        assert f"-opt {path.relative_to(checkout)}" in text
+        assert all((checkout / name).is_file() for name in re.findall(r"options/\S+\.yml", text))
+        assert not re.search(r"python (datasets|scripts|inference)/", text)
+
+
+def test_without_this_package_one_line_says_what_to_do(checkout):
+    link(checkout)
+    error = python(checkout, "-S", "-I", "basicsr/archs/restoreformer_arch.py", status=1)
+    assert re.fullmatch("error: Expected the package restoreformer, .* --remove\n", error)
+
+
+@pytest.mark.slow
+def test_the_sdist(tmp_path, small_net, faces_folder, faces_lmdb, boxes_file):
+    sdist = os.environ.get("BASICSR_SDIST")
+    if sdist is None:
+        pip = "-m pip download -q --no-binary :all: --no-deps --no-build-isolation basicsr==1.4.2"
+        python(tmp_path, *pip.split())
+        (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    checkout = tmp_path / "basicsr-1.4.2"
+    before = content(checkout)
+    link(checkout)
+    data = checkout / "datasets" / "f.lmdb"
+    pack = ("-m", "restoreformer.datasets.pack_lmdb", "--size", 64)
+    stock(checkout, *pack, "--input", faces_folder, "--output", data)
+    small = checkout / "options" / "train" / "RestoreFormer" / "small"
+
+    # The same losses as by basicsr/train.py here.
+    ours = tmp_path / "ours"
+    shutil.copytree(ROOT / "basicsr", ours / "basicsr")
+    (ours / "src").symlink_to(ROOT / "src")
+    opt = training(small / "train_dictionary.yml", small_net, data, None)
+    command = ("basicsr/train.py", "-opt", write(tmp_path / "stage1.yml", opt))
+    log = stock(checkout, *command)
+    assert losses(log) == losses(python(ours, *command)) and len(losses(log)) == 4
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    log = stock(checkout, *torchrun, *command, "--launcher", "pytorch")
+    assert "Require iter number per epoch: 1" in log and len(losses(log)) == 4
+
+    opt = training(small / "train_restoreformer.yml", small_net, faces_lmdb, boxes_file)
+    opt["path"]["pretrain_network_g"] = "experiments/small_dictionary/models/net_g_latest.pth"
+    command = ("basicsr/train.py", "-opt", write(tmp_path / "stage2.yml", opt))
+    whole = losses(stock(checkout, *command))
+    (checkout / "experiments" / opt["name"] / "training_states" / "4.state").unlink()
+    log = stock(checkout, *command, "--auto_resume")
+    assert "Resuming training from epoch: 0, iter: 2." in log
+    assert [iteration for iteration, _ in losses(log)] == [iteration for iteration, _ in whole[2:]]
+
+    save_checkpoint(checkout / "net.pth", RestoreFormer(**small_net))
+    path = checkout / "options/test/RestoreFormer/small/test_restoreformer.yml"
+    opt = adapted(path, small_net, faces_lmdb, path={"pretrain_network_g": "net.pth"})
+    log = stock(checkout, "basicsr/test.py", "-opt", write(tmp_path / "test.yml", opt))
+    assert re.search(r"# psnr: \d+\.\d+", log)
+    opt["network_g"]["head_sise"] = 4
+    log = stock(checkout, "basicsr/test.py", "-opt", write(tmp_path / "test.yml", opt), status=1)
+    assert log.endswith("head_sise is not an option: did you mean head_size?\n") and "Traceback" not in log
+
+    (checkout / "net.pth").unlink()
+    shutil.rmtree(checkout / "datasets")
+    link(checkout, "--remove")
+    assert content(checkout) == before
