@@ -302,7 +302,7 @@ class FaceModel(ExecutionModel):
         if not strict:
             super().load_network(net, load_path, strict, param_key)
             return
-        stage_1, new = (net.STAGE_1, net.NEW_TENSORS) if isinstance(net, VQAutoencoder) else (None, ())
+        stage_1, new = (net.STAGE_1, net.new_tensors) if isinstance(net, VQAutoencoder) else (None, ())
         left = load_weights(net, read_checkpoint(load_path, param_key), (stage_1,) if stage_1 else (), new)
         self.begins_anew |= bool(left)
         begin = f" {len(left)} tensors, such as {left[0]}, it does not have: they start anew." if left else ""

@@ -40,7 +40,7 @@ class VQAutoencoder(nn.Module):
     # Registered name of the network of stage 1 whose file this one may start from.
     STAGE_1: ClassVar[str | None] = None
     # Beginnings of the names of tensors that such a file does not have.
-    NEW_TENSORS: ClassVar[tuple[str, ...]] = ()
+    new_tensors: tuple[str, ...] = ()
 
     encoder: nn.Module
     decoder: nn.Module

@@ -234,19 +234,30 @@ class Level(nn.Module):
     def __init__(self, widths: list[int], heads: int | None, **resample: nn.Module) -> None:
         super().__init__()
         self.block = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(widths))
-        self.attn = nn.ModuleList(MultiHeadAttention(b, heads) for b in widths[1:] if heads is not None)
+        self.widths = widths[1:]
+        self.attn = nn.ModuleList()
+        if heads is not None:
+            self.add_attention(heads)
         self.resample_names = tuple(resample)
         for name, layer in resample.items():
             self.add_module(name, layer)
+        # Whether a decoder asks with the feature map of this resolution.
+        self.keeps_feature = False
 
-    def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
+    def add_attention(self, heads: int) -> None:
+        """Let an attention of so many heads follow each block."""
+        self.attn.extend(MultiHeadAttention(width, heads) for width in self.widths)
+
+    def forward(self, x: Tensor, queries: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The result, and, where it is kept, the feature map that leaves this resolution."""
         for i, block in enumerate(self.block):
             x = block(x)
             if self.attn:
                 x = self.attn[i](x, queries)
+        feature = x if self.keeps_feature else None
         for name in self.resample_names:
             x = getattr(self, name)(x)
-        return x
+        return x, feature
 
 
 def straight_through(values: Tensor, gradient_to: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A network from its file alone."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch.nn import init
@@ -16,22 +16,26 @@ from restoreformer.errors import RestoreFormerError
 NETWORKS: dict[str, type[VQAutoencoder]] = {
     n.__name__: n for n in (RestoreFormer, RestoreFormerPaper, HQDictionary, HQDictionaryPaper)
 }
-# Those that restore; files without a configuration are taken for the first.
+# Those that restore; files without a configuration are taken for a RestoreFormer.
 RESTORERS = ("RestoreFormer", "RestoreFormerPaper")
 DICTIONARIES = ("HQDictionary", "HQDictionaryPaper")
 
 
-def build_from_checkpoint(checkpoint: Checkpoint, expected: Sequence[str] = RESTORERS) -> VQAutoencoder:
-    """The network that a file holds, built by its stored configuration or else by its tensor shapes.
+def build_from_checkpoint(
+    checkpoint: Checkpoint, expected: Sequence[str] = RESTORERS, config: Mapping[str, Any] | None = None
+) -> VQAutoencoder:
+    """The network that a file holds.
 
-    Shapes do not tell the number of heads and the resolution: released files are taken to have 8 heads
-    and 512, as their authors trained them.
+    Args:
+        checkpoint: the file as read.
+        expected: registered names of the networks that it may hold.
+        config: what to build it by; without it by the stored configuration, or else by :func:`infer_config`.
 
     Raises:
-        RestoreFormerError: the file holds a network that is not among ``expected``.
+        RestoreFormerError: the file holds a network that is not among ``expected``, or not this one.
     """
-    config = dict(checkpoint.config) if checkpoint.config is not None else infer_config(checkpoint)
-    kind = config.pop("type", expected[0])
+    config = dict(config or checkpoint.config or infer_config(checkpoint))
+    kind = config.pop("type", None)
     if kind not in expected:
         raise RestoreFormerError(f"Expected {' or '.join(expected)} in {checkpoint.path}, got {kind}.")
     try:
@@ -57,7 +61,11 @@ class _Unfilled(TorchFunctionMode):
 
 
 def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The arguments of :class:`ReleasedAutoencoder` as far as tensor shapes tell them.
+    """The configuration of a file that stores none, by its tensors.
+
+    They do not tell what network it is, its number of heads, its fusion and its resolution. It is taken
+    for a RestoreFormer as the authors trained theirs, at 512: with 8 heads, or, where the decoder attends
+    at resolutions where the encoder does not, with RestoreFormer++'s 4.
 
     Raises:
         RestoreFormerError: the tensors are not those of this family of networks.
@@ -68,7 +76,8 @@ def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
         n_embed, embed_dim = tensors["quantize.embedding.weight"].shape
         levels = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.(\d+)\.", k)))
         blocks = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.0\.block\.(\d+)\.", k)))
-        attended = {int(m[1]) for k in tensors if (m := re.match(r"decoder\.up\.(\d+)\.attn\.", k))}
+        attended = {int(m[1]) for k in tensors if (m := re.match(r"encoder\.down\.(\d+)\.attn\.", k))}
+        asking = {int(m[1]) for k in tensors if (m := re.match(r"decoder\.up\.(\d+)\.attn\.", k))}
         ch_mult = [tensors[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] // ch for i in range(levels)]
         z_channels = tensors["encoder.conv_out.weight"].shape[0]
     except (KeyError, ValueError) as error:
@@ -76,12 +85,8 @@ def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
             f"Expected a RestoreFormer in {checkpoint.path}, but its tensors are those of another network, such as "
             f"{next(iter(tensors))}."
         ) from error
-    if len(attended) > 1:
-        raise RestoreFormerError(
-            f"Expected cross-attention at the lowest resolution only in {checkpoint.path}, got it at "
-            f"{len(attended)}, as RestoreFormer++ has: that network is not supported."
-        )
     return {
+        "type": RestoreFormer.__name__,
         "n_embed": n_embed,
         "embed_dim": embed_dim,
         "ch": ch,
@@ -90,5 +95,7 @@ def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "attn_resolutions": sorted(512 // 2**i for i in attended),
         "resolution": 512,
         "z_channels": z_channels,
-        "head_size": 8,
+        "head_size": 4 if asking - attended else 8,
+        "fusion": "mhca-p",
+        "extra_attn_resolutions": sorted(512 // 2**i for i in asking - attended),
     }

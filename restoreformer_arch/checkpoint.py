@@ -5,15 +5,21 @@ network's registered name and arguments. What cannot be told from tensor shapes 
 the kind of network) is thereby known on loading.
 """
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from restoreformer.archs.layouts import (
+    RELEASED_KEY,
+    RELEASED_PREFIX,
+    SETS,
+    is_safetensors,
+    read_tensors,
+    unfinished,
+    write_tensors,
+)
 from restoreformer.errors import RestoreFormerError
 from restoreformer.pretrained import local_file
 
@@ -28,15 +34,21 @@ class Checkpoint(NamedTuple):
         path: where it was read.
         tensors: bare tensor names to tensors, on the CPU.
         config: ``{"type": name, **arguments}``, or None for files that others wrote.
+        layout: a key of :data:`~restoreformer.archs.layouts.LAYOUTS`, or ``bare``.
+        key: what the tensors stood under, or None where they stood by themselves.
+        left_out: what else is in the file, by its name there.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     config: dict[str, Any] | None
+    layout: str = "bare"
+    key: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> Checkpoint:
-    """Read BasicSR's and GFPGAN's ``.pth``, the released Lightning ``.ckpt``, or bare tensors.
+    """Read BasicSR's and GFPGAN's ``.pth``, the released Lightning ``.ckpt``, safetensors, or bare tensors.
 
     Always with ``weights_only``. ``param_key`` is preferred where the file has several sets; else
     ``params_ema``, ``params`` and ``state_dict`` are looked for in this order. The prefixes
@@ -44,40 +56,38 @@ def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> C
     (a training checkpoint holds losses and discriminators too).
 
     Raises:
-        RestoreFormerError: no such file, or not a file of tensors.
+        RestoreFormerError: no such file, not a file of tensors, or two tensors of one name in it.
     """
     path = local_file(path)
     content = read_tensors(path)
-    key = next((k for k in (param_key, "params_ema", "params", "state_dict") if k in content), None)
-    tensors = content if key is None else content[key]
+    key = next((k for k in (param_key, *reversed(SETS), RELEASED_KEY) if k in content), None)
     config = content.get("config")
-    if not isinstance(tensors, Mapping) or not (config is None or isinstance(config, Mapping)):
-        raise RestoreFormerError(f"Expected dicts under {key} and config in {path}, got {type(tensors).__name__}.")
-    tensors = {str(k).removeprefix("module."): v for k, v in tensors.items() if isinstance(v, Tensor)}
-    if any(k.startswith("vqvae.") for k in tensors):
-        tensors = {k.removeprefix("vqvae."): v for k, v in tensors.items() if k.startswith("vqvae.")}
-    tensors = {k: v for k, v in tensors.items() if k not in IGNORED}
+    entries = {k: v for k, v in content.items() if k != "config"} if key is None else content[key]
+    if not isinstance(entries, Mapping) or not (config is None or isinstance(config, Mapping)):
+        raise RestoreFormerError(f"Expected dicts under {key} and config in {path}, got {type(entries).__name__}.")
+    names = {k: str(k).removeprefix("module.") for k in entries}
+    prefix = RELEASED_PREFIX if any(name.startswith(RELEASED_PREFIX) for name in names.values()) else ""
+    tensors: dict[str, Tensor] = {}
+    left_out = [str(k) for k in content if key is not None and k not in (key, "config")]
+    for k, value in entries.items():
+        name = names[k].removeprefix(prefix)
+        if not isinstance(value, Tensor) or not names[k].startswith(prefix) or name in IGNORED:
+            left_out.append(str(k))
+        elif name in tensors:
+            raise RestoreFormerError(f"Expected one {name} in {path}, but {k} is another: take out one of them.")
+        else:
+            tensors[name] = value
     if not tensors:
         raise RestoreFormerError(f"Expected tensors in {path}, found none under {sorted(map(str, content))[:8]}.")
-    return Checkpoint(path, tensors, None if config is None else dict(config))
-
-
-def read_tensors(path: Path) -> Mapping[Any, Any]:
-    """The dict that a file of tensors holds, on the CPU, without running what else it may hold.
-
-    Raises:
-        RestoreFormerError: no such file, or another kind of file.
-    """
-    if not path.is_file():
-        raise RestoreFormerError(f"Expected a network file at {path}, found none.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise RestoreFormerError(f"Expected a file of tensors at {path}, could not read it: {reason}") from error
-    if not isinstance(content, Mapping):
-        raise RestoreFormerError(f"Expected a dict of tensors in {path}, got {type(content).__name__}.")
-    return content
+    fits = {
+        "safetensors": is_safetensors(path),
+        "released": prefix,
+        "restoreformer": config is not None,
+        "gfpgan": key in SETS,
+        "bare": True,
+    }
+    layout = next(name for name, fit in fits.items() if fit)
+    return Checkpoint(path, tensors, None if config is None else dict(config), layout, key, tuple(left_out))
 
 
 def load_weights(
@@ -152,20 +162,11 @@ def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = No
     The file appears under its name only when it is whole.
     """
     path = Path(path)
-    content: dict[str, Any] = {"params": _on_cpu(net), "config": network_config(net)}
-    if ema is not None:
-        content["params_ema"] = _on_cpu(ema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    sets = {key: _on_cpu(n) for key, n in zip(SETS, (net, ema), strict=True) if n is not None}
+    with unfinished(path) as part:
+        write_tensors(part, "restoreformer", sets, network_config(net))
+        part.replace(path)
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:
-    # Not in the order of memory that the network was trained in.
-    return {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    return {k: v.detach().cpu() for k, v in net.state_dict().items()}

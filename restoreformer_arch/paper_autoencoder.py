@@ -30,7 +30,7 @@ class PaperEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
         for level in self.down:
-            h = level(h)
+            h, _ = level(h)
         return self.conv_out(self.norm_out(h))
 
 
@@ -52,7 +52,7 @@ class PaperDecoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         h = self.conv_in(z)
         for level in self.up:
-            h = level(h)
+            h, _ = level(h)
         return self.conv_out(self.norm_out(h))
 
 

@@ -17,11 +17,17 @@ from restoreformer.errors import RestoreFormerError
 
 
 class EncoderQueries(NamedTuple):
-    """Encoder features that the decoder's cross-attention asks with, both ``(n, c, h, w)`` at the
-    lowest resolution."""
+    """Encoder features that the decoder's cross-attention asks with, each ``(n, c, h, w)``.
 
-    mid_block_1: Tensor
+    Attributes:
+        mid: the middle's result, for the decoder's middle.
+        levels: for the decoder's level of the same index. The lowest has the feature after the first
+            middle block, another its own before it is halved (the released ``block_4`` is of level 4), or
+            None where nothing asks.
+    """
+
     mid: Tensor
+    levels: tuple[Tensor | None, ...]
 
 
 class Encoder(nn.Module):
@@ -44,10 +50,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, EncoderQueries]:
         h = self.conv_in(x)
+        features = []
         for level in self.down:
-            h = level(h)
-        mid, mid_block_1 = self.mid(h)
-        return self.conv_out(self.norm_out(mid)), EncoderQueries(mid_block_1, mid)
+            h, feature = level(h)
+            features.append(feature)
+        mid, features[-1] = self.mid(h)
+        return self.conv_out(self.norm_out(mid)), EncoderQueries(mid, tuple(features))
 
 
 class Decoder(nn.Module):
@@ -78,8 +86,8 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, queries: EncoderQueries | None = None) -> Tensor:
         h, _ = self.mid(self.conv_in(z), None if queries is None else queries.mid)
-        for level in reversed(self.up):
-            h = level(h, None if queries is None else queries.mid_block_1)
+        for i in reversed(range(len(self.up))):
+            h, _ = self.up[i](h, None if queries is None else queries.levels[i])
         return self.conv_out(self.norm_out(h))
 
 
@@ -131,7 +139,8 @@ class ReleasedAutoencoder(VQAutoencoder):
             "head_size": head_size,
         }
         super().__init__(config)
-        attn_levels = self._attention_levels(attn_resolutions, len(ch_mult))
+        among = slice(-1, None) if self.CROSS_ATTENTION else slice(None)
+        attn_levels = self._levels("attn_resolutions", attn_resolutions, among)
         widths = [ch * m for m in ch_mult]
         self.encoder = Encoder(ch, widths, num_res_blocks, attn_levels, z_channels, head_size)
         self.decoder = Decoder(ch, widths, num_res_blocks, attn_levels, z_channels, head_size)
@@ -142,14 +151,14 @@ class ReleasedAutoencoder(VQAutoencoder):
             # Self-attention has one input. DDP stops at parameters that never get a gradient.
             attention.norm2.requires_grad_(False)
 
-    def _attention_levels(self, attn_resolutions: Sequence[int], levels: int) -> set[int]:
-        sizes = [self.resolution // 2**i for i in range(levels)]
-        allowed = sizes[-1:] if self.CROSS_ATTENTION else sizes
-        if wrong := sorted(set(attn_resolutions) - set(allowed)):
+    def _levels(self, option: str, resolutions: Sequence[int], among: slice) -> set[int]:
+        """The levels of ``resolutions``, which must be among that part of all."""
+        sizes = [self.resolution // 2**i for i in range(len(self.config["ch_mult"]))]
+        if wrong := sorted(set(resolutions) - set(sizes[among])):
             raise RestoreFormerError(
-                f"Expected attn_resolutions among {allowed} for resolution {self.resolution}, got {wrong}."
+                f"Expected {option} among {sizes[among]} for resolution {self.resolution}, got {wrong}."
             )
-        return {sizes.index(size) for size in attn_resolutions}
+        return {sizes.index(size) for size in resolutions}
 
     def _encode(self, x: Tensor) -> tuple[Tensor, EncoderQueries]:
         features, queries = self.encoder(x)

@@ -1,9 +1,11 @@
 """RestoreFormer (Sec. 3.1, Fig. 2c): the released network and the paper's, with the variants of Table 4."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
+from restoreformer.archs.blocks import Level
 from restoreformer.archs.fusion import FUSIONS, Fusion
 from restoreformer.archs.paper_autoencoder import PaperAutoencoder
 from restoreformer.archs.released_autoencoder import EncoderQueries, ReleasedAutoencoder, attentions
@@ -24,6 +26,9 @@ class RestoreFormer(ReleasedAutoencoder):
             queries instead of the prior; ``mhsa-prior`` and ``mhsa-degraded`` let the decoder attend to
             itself, fed with the prior or with the degraded features. ``none`` and ``sft`` are to be
             local, but this structure's encoder attends globally anyway: ``RestoreFormerPaper`` has them.
+        extra_attn_resolutions: resolutions above the lowest (for an input of ``resolution``) whose decoder
+            blocks have such an attention too, asked by the encoder's feature of that resolution. ``[32]``
+            with ``head_size: 4`` is RestoreFormer++.
         sizes: arguments of :class:`~restoreformer.archs.released_autoencoder.ReleasedAutoencoder`.
 
     Raises:
@@ -33,7 +38,7 @@ class RestoreFormer(ReleasedAutoencoder):
     CROSS_ATTENTION = True
     STAGE_1 = "HQDictionary"
 
-    def __init__(self, fusion: str = "mhca-p", **sizes: Any) -> None:
+    def __init__(self, fusion: str = "mhca-p", extra_attn_resolutions: Sequence[int] = (), **sizes: Any) -> None:
         if fusion not in RELEASED_FUSIONS:
             raise RestoreFormerError(
                 f"Expected fusion among {', '.join(RELEASED_FUSIONS)}, got {fusion}"
@@ -41,7 +46,11 @@ class RestoreFormer(ReleasedAutoencoder):
             )
         super().__init__(**sizes)
         self.fusion = fusion
-        self.config["fusion"] = fusion
+        self.config |= {"fusion": fusion, "extra_attn_resolutions": list(extra_attn_resolutions)}
+        for i in sorted(self._levels("extra_attn_resolutions", extra_attn_resolutions, slice(-1))):
+            cast(Level, self.encoder.down[i]).keeps_feature = True
+            cast(Level, self.decoder.up[i]).add_attention(self.config["head_size"])
+            self.new_tensors += (f"decoder.up.{i}.attn.",)
         for attention in attentions(self.decoder):
             attention.add_to_queries = fusion == "mhca-d"
             attention.norm2.requires_grad_(fusion.startswith("mhca"))
@@ -64,7 +73,7 @@ class RestoreFormerPaper(PaperAutoencoder):
     """
 
     STAGE_1 = "HQDictionaryPaper"
-    NEW_TENSORS = ("fusion.",)
+    new_tensors = ("fusion.",)
 
     def __init__(self, fusion: str = "mhca-p", heads: int = 8, **sizes: Any) -> None:
         super().__init__(**sizes)

@@ -49,7 +49,7 @@ def test_retinaface_from_a_file_put_in_place(tmp_path, monkeypatch, astronaut):
     net = RetinaFace("resnet50", device="cpu")
     torch.save({f"module.{k}": v for k, v in net.state_dict().items()}, path)
     row = pretrained.FILES[path.name]
-    monkeypatch.setitem(pretrained.FILES, path.name, row._replace(sha256=pretrained._sha256(path)))
+    monkeypatch.setitem(pretrained.FILES, path.name, row._replace(sha256=pretrained.sha256(path)))
     detect = build_detector("retinaface", tmp_path)
     for face in detect(astronaut[:128, :128]):
         assert face.box.shape == (4,) and face.landmarks.shape == (5, 2) and 0 <= face.score <= 1

@@ -27,9 +27,9 @@ class FivePasses:
 
     def __init__(self, model: Any) -> None:
         ours = model.get_bare_model(model.net_g)
-        if not isinstance(ours, RestoreFormer) or ours.fusion != "mhca-p" or not model.regions:
+        if not isinstance(ours, RestoreFormer) or ours.fusion != "mhca-p" or ours.new_tensors or not model.regions:
             raise SystemExit("error: Expected stage 2 of the released network with component discriminators.")
-        sizes = {key: value for key, value in ours.config.items() if key != "fusion"}
+        sizes = {k: v for k, v in ours.config.items() if k not in ("fusion", "extra_attn_resolutions")}
         net = SpandrelRestoreFormer(**sizes).to(model.device)
         net.load_state_dict(ours.state_dict())
         self.model = model

@@ -214,6 +214,17 @@ def _dataset(where: str, block: Any) -> Iterator[str]:
             yield from _unknown(f"{where}: {key}", block[key], allowed)
 
 
+def check_arguments(where: str, block: Options, kind: Callable[..., Any]) -> None:
+    """Hold a block of options against the signature of what it configures.
+
+    Raises:
+        RestoreFormerError: names every key that it does not take, with the nearest that it does, and every
+            one that it wants.
+    """
+    if problems := list(_against_signature(where, block, kind)):
+        raise RestoreFormerError(f"Expected other options: {'; '.join(problems)}")
+
+
 def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[str]:
     """A network's arguments, and whether it can be built of them and takes the images of the datasets."""
     import torch

@@ -25,15 +25,22 @@ class PretrainedFile(NamedTuple):
     licence: str
 
 
+_RESTOREFORMER = "https://github.com/wzhouxiff/RestoreFormerPlusPlus/releases/download"
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
 _REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _TORCHVISION = "https://download.pytorch.org/models"
 
 FILES: dict[str, PretrainedFile] = {
     "RestoreFormer.ckpt": PretrainedFile(
-        "https://github.com/wzhouxiff/RestoreFormerPlusPlus/releases/download/v1.0.0/RestoreFormer.ckpt",
+        f"{_RESTOREFORMER}/v1.0.0/RestoreFormer.ckpt",
         "4a193c716bc27cc0533d1b9307100c671e7b584ffa3ba6648182fea4b3228dff",
         291,
+        "Apache-2.0",
+    ),
+    "RestoreFormer++.ckpt": PretrainedFile(
+        f"{_RESTOREFORMER}/v1.0.0/RestoreFormer++.ckpt",
+        "613fe52805f86bf8c2bffff08ae9f7a0b99f408be1bf221767af6183038be3a2",
+        294,
         "Apache-2.0",
     ),
     "RestoreFormer.pth": PretrainedFile(
@@ -114,7 +121,7 @@ def find_pretrained(name: str, folder: str | Path | None = None) -> Path:
     row = FILES[name]
     folders = search_folders(folder)
     path = next((f / name for f in folders if (f / name).is_file()), None) or _download(name, row, folders[0])
-    digest = _sha256(path)
+    digest = sha256(path)
     if digest != row.sha256:
         raise RestoreFormerError(
             f"Expected {name} with SHA-256 {row.sha256} at {path}, got {digest}: delete it and fetch it again from "
@@ -139,6 +146,7 @@ def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
     return target
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

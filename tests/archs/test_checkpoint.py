@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import spandrel
 import torch
@@ -5,8 +7,9 @@ from golden import fill
 
 from restoreformer import pretrained
 from restoreformer.archs.build import build_from_checkpoint, infer_config
-from restoreformer.archs.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from restoreformer.archs.checkpoint import Checkpoint, load_weights, network_config, read_checkpoint, save_checkpoint
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
+from restoreformer.archs.layouts import write_tensors
 from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
 from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
@@ -72,16 +75,23 @@ def test_we_load_what_others_hold(tmp_path, layout):
     }[layout]
     torch.save(content, tmp_path / "theirs.ckpt")
     ours = build_from_checkpoint(read_checkpoint(tmp_path / "theirs.ckpt"))
-    assert ours.config == {**LIKE_SPANDREL, "fusion": "mhca-p"}
+    assert ours.config == {**LIKE_SPANDREL, "fusion": "mhca-p", "extra_attn_resolutions": []}
     x = torch.rand(1, 3, 128, 128) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(ours(x), net(x)[0], atol=1e-4, rtol=0)
 
 
-def test_configuration_of_the_released_file_is_told_from_shapes(tmp_path):
+@pytest.mark.parametrize(
+    "arguments, tensors, parameters",
+    [({}, 405, 72_680_003), ({"extra_attn_resolutions": [32], "head_size": 4}, 441, 73_472_579)],
+    ids=["RestoreFormer", "RestoreFormer++"],
+)
+def test_configuration_of_the_released_files_is_told_from_their_tensors(arguments, tensors, parameters, tmp_path):
     with torch.device("meta"):
-        net = RestoreFormer()
-    assert infer_config(Checkpoint(tmp_path, dict(net.state_dict()), None)) | {"fusion": "mhca-p"} == net.config
+        net = RestoreFormer(**arguments)
+    state = dict(net.state_dict())
+    assert (len(state), sum(v.numel() for v in state.values())) == (tensors, parameters)
+    assert infer_config(Checkpoint(tmp_path, state, None)) == network_config(net)
 
 
 def test_a_pretrained_name_is_looked_up_where_pretrained_files_are(tmp_path, small_net, monkeypatch):
@@ -89,7 +99,7 @@ def test_a_pretrained_name_is_looked_up_where_pretrained_files_are(tmp_path, sma
     save_checkpoint(tmp_path / "RestoreFormer.ckpt", RestoreFormer(**small_net))
     monkeypatch.setenv(pretrained.ENVIRONMENT, str(tmp_path))
     row = pretrained.FILES["RestoreFormer.ckpt"]
-    digest = pretrained._sha256(tmp_path / "RestoreFormer.ckpt")
+    digest = pretrained.sha256(tmp_path / "RestoreFormer.ckpt")
     monkeypatch.setitem(pretrained.FILES, "RestoreFormer.ckpt", row._replace(sha256=digest, url="http://127.0.0.1:9/x"))
     path = "elsewhere/RestoreFormer.ckpt"
     assert read_checkpoint(path).path == tmp_path / "RestoreFormer.ckpt"
@@ -146,14 +156,46 @@ def test_files_that_are_none(tmp_path):
             read_checkpoint(tmp_path / "odd.pth")
 
 
-def test_restoreformer_plus_plus_is_told(tmp_path):
-    tensors = dict(RestoreFormer(**LIKE_SPANDREL).state_dict())
-    tensors["decoder.up.4.attn.0.q.weight"] = torch.zeros(1)
-    with pytest.raises(RestoreFormerError, match=r"as RestoreFormer\+\+ has"):
-        infer_config(Checkpoint(tmp_path, tensors, None))
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
-def test_pickles_that_run_code_are_refused(tmp_path):
-    torch.save({"params": print}, tmp_path / "evil.pth")
+@pytest.mark.parametrize("name", ["evil.pth", "evil.ckpt", "evil.safetensors"])
+def test_pickles_that_run_code_are_refused(tmp_path, name):
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "callbacks": Malicious(tmp_path / "ran")}, tmp_path / name)
     with pytest.raises(RestoreFormerError, match="Expected a file of tensors"):
-        read_checkpoint(tmp_path / "evil.pth")
+        read_checkpoint(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+    with (tmp_path / name).open("rb") as file:
+        torch.load(file, weights_only=False)
+    assert (tmp_path / "ran").exists(), "it would have"
+
+
+def test_safetensors_are_mapped_and_hold_the_configuration(tmp_path, small_net):
+    net = fill(RestoreFormer(**small_net))
+    write_tensors(tmp_path / "net.bin", "safetensors", {"params": net.state_dict()}, network_config(net))
+    before = (tmp_path / "net.bin").read_bytes()
+    checkpoint = read_checkpoint(tmp_path / "net.bin")
+    again = build_from_checkpoint(checkpoint)
+    assert checkpoint.layout == "safetensors" and again.config == net.config
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(again(x), net(x))
+        # The network has the mapped tensors for its own: it may learn, and the file stays as it is.
+        for parameter in again.parameters():
+            parameter.zero_()
+    assert (tmp_path / "net.bin").read_bytes() == before
+    for content in (before[:-4], before.replace(b'\\"type\\"', b'\\"type\\\\')):
+        (tmp_path / "cut.safetensors").write_bytes(content)
+        with pytest.raises(RestoreFormerError, match="Expected a file of tensors at .*cut"):
+            read_checkpoint(tmp_path / "cut.safetensors")
+
+
+def test_two_tensors_of_one_name_are_refused(tmp_path):
+    torch.save({"module.a": torch.zeros(1), "a": torch.ones(1)}, tmp_path / "twice.pth")
+    with pytest.raises(RestoreFormerError, match="Expected one a in .*twice.pth, but a is another"):
+        read_checkpoint(tmp_path / "twice.pth")

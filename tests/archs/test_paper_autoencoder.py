@@ -113,19 +113,19 @@ def test_stage_2_begins_with_stage_1_and_a_new_fusion(tmp_path):
     fresh = {k: v.clone() for k, v in two.state_dict().items()}
     save_checkpoint(tmp_path / "one.pth", one)
     checkpoint = read_checkpoint(tmp_path / "one.pth")
-    left = load_weights(two, checkpoint, ("HQDictionaryPaper",), two.NEW_TENSORS)
+    left = load_weights(two, checkpoint, ("HQDictionaryPaper",), two.new_tensors)
     assert left and all(k.startswith("fusion.") for k in left)
     for name, value in two.state_dict().items():
         assert torch.equal(value, fresh[name] if name in left else one.state_dict()[name])
     # Its own file must be whole, and the other structure's does not fit.
     del checkpoint.tensors["encoder.conv_in.bias"]
     with pytest.raises(RestoreFormerError, match="encoder.conv_in.bias is missing"):
-        load_weights(two, checkpoint, ("HQDictionaryPaper",), two.NEW_TENSORS)
+        load_weights(two, checkpoint, ("HQDictionaryPaper",), two.new_tensors)
     save_checkpoint(tmp_path / "two.pth", two)
     checkpoint = read_checkpoint(tmp_path / "two.pth")
     del checkpoint.tensors[left[0]]
     with pytest.raises(RestoreFormerError, match=f"{left[0]} is missing"):
-        load_weights(two, checkpoint, ("HQDictionaryPaper",), two.NEW_TENSORS)
+        load_weights(two, checkpoint, ("HQDictionaryPaper",), two.new_tensors)
 
 
 def test_a_file_says_which_network_it_holds(tmp_path):
