@@ -72,14 +72,19 @@ class Pair(NamedTuple):
 
 def embedded_pair(before: Image, after: Image) -> Pair:
     """A picture ``(h, w, 3)`` and what became of it, both at the second one's size or what the page allows."""
+    return Pair(*map(_embedded, sized_pair(before, after, LONGEST_SIDE)))
+
+
+def sized_pair(before: Image, after: Image, longest: int) -> tuple[Image, Image]:
+    """Two pictures ``(h, w, 3)`` at the second one's size, or smaller where its longest side is above ``longest``."""
     height, width = after.shape[:2]
-    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    scale = min(1.0, longest / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Pair(_embedded(before, *size), _embedded(after, *size))
+    return resize(before, *size), resize(after, *size)
 
 
-def _embedded(image: Image, width: int, height: int) -> str:
-    _, data = cv2.imencode(".jpg", resize(image, width, height), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+def _embedded(image: Image) -> str:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 

@@ -14,7 +14,7 @@ from restoreformer.inference.batches import PlacedPhoto, in_batches
 from restoreformer.inference.comparison_page import Pair, embedded_pair
 from restoreformer.inference.face_restorer import FaceRestorer, check_aligned, mix
 from restoreformer.inference.photo_list import PhotoFile
-from restoreformer.inference.photos import CutOffError, Photo, as_bgr, in_grey, is_grey, read_photo, write_photo
+from restoreformer.inference.photos import Photo, as_bgr, in_grey, is_grey, read_part, write_photo
 from restoreformer.parallel import beside
 
 # What a single file may fail with; anything else is a fault of the program.
@@ -104,15 +104,11 @@ class FileRun:
 
     def load(self, file: PhotoFile) -> PlacedFile | Outcome:
         """A file's faces, or why there are none."""
-        failure = None
         try:
-            try:
-                photo = read_photo(file.path)
-            except CutOffError as error:
-                photo, failure = error.photo, str(error)
+            photo, failure = read_part(file.path)
             return PlacedFile(**vars(self._place(photo)), file=file, failure=failure)
         except FAILURES as error:
-            return Outcome(file.path, failure=_line(error, file.path))
+            return Outcome(file.path, failure=failure_line(error, file.path))
 
     def _place(self, photo: Photo) -> PlacedPhoto:
         if not self.aligned:
@@ -127,7 +123,7 @@ class FileRun:
         try:
             faces, pair = (self._store_face if self.aligned else self._store_photo)(placed, restored)
         except FAILURES as error:
-            return Outcome(file.path, failure=_line(error, file.path))
+            return Outcome(file.path, failure=failure_line(error, file.path))
         return Outcome(file.path, faces, placed.failure, pair)
 
     def _store_photo(self, placed: PlacedFile, restored: list[Image]) -> tuple[int, Pair]:
@@ -154,6 +150,7 @@ class FileRun:
         write(self.output / "restored_faces" / name, after)
 
 
-def _line(error: Exception, path: Path) -> str:
+def failure_line(error: Exception, path: Path) -> str:
+    """What one of :data:`FAILURES` says of a file, in one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, RestoreFormerError) else f"Expected to restore {path}, could not: {text}"

@@ -76,6 +76,18 @@ def read_photo(path: Path) -> Photo:
     return _with_alpha(data, photo, path) if has_alpha else photo
 
 
+def read_part(path: Path) -> tuple[Photo, str | None]:
+    """What :func:`read_photo` gives, and None; of a photo that is cut off what there is, and a line that says so.
+
+    Raises:
+        RestoreFormerError: as :func:`read_photo`.
+    """
+    try:
+        return read_photo(path), None
+    except CutOffError as error:
+        return error.photo, str(error)
+
+
 def _decode(data: bytes, flags: int) -> NDArray[Any] | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
