@@ -10,7 +10,6 @@ features (--features, torchvision's file) instead of Inception's and ArcFace's: 
 and with no other table. Runs that are there already, under experiments/small64_*, are not run again.
 """
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +25,8 @@ from basicsr.metrics.fid import calculate_fid
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
+
+from restoreformer.program import option_parser
 
 ROOT = Path(__file__).parents[1]
 STAGE_1 = {"learned": "options/train_dictionary.yml", "vgg19": "options/ablation/recognition_dictionary.yml"}
@@ -164,7 +165,7 @@ def mean_angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--faces", default="datasets/faces_64.lmdb", help="LMDB of 64x64 faces")
     parser.add_argument("--boxes", default="datasets/faces_64_boxes.pth", help="their eyes and mouths")
     parser.add_argument("--features", type=Path, required=True, help="mobilenet_v2-b0353104.pth")

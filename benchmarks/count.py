@@ -5,7 +5,6 @@ python benchmarks/count.py
 An operation is an addition or a multiplication; convolutions, matrix products and attention are counted, by torch.
 """
 
-import argparse
 from collections.abc import Iterator
 
 import torch
@@ -17,6 +16,7 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 from restoreformer.archs.fusion import FUSIONS
 from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPaper
 from restoreformer.archs.restoreformer_arch import RELEASED_FUSIONS, RestoreFormer, RestoreFormerPaper
+from restoreformer.program import option_parser
 
 
 def networks() -> Iterator[tuple[str, nn.Module]]:
@@ -42,7 +42,7 @@ def operations(net: nn.Module) -> int:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    option_parser(__doc__).parse_args()
     print("| network | parameters | of them fusion or decoder attention | GFLOPs |\n| --- | --- | --- | --- |")
     for name, net in networks():
         sizes = {n: p.numel() for n, p in net.named_parameters()}

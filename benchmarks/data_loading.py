@@ -6,7 +6,6 @@ Both read the same LMDB with the same ranges, taking turns; what is printed are 
 class stops on OpenCV 5 because it hands over the JPEG quality as a float; here it is made an int.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
 from restoreformer.datasets.degradation import PRESETS
 from restoreformer.datasets.image_source import ImageSource
+from restoreformer.program import option_parser
 
 
 def ours(path: str, preset: str) -> BlindFaceDataset:
@@ -65,7 +65,7 @@ def seconds(read: Callable[[int], Any], indices: list[int]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--faces", required=True, help="LMDB of 512x512 faces")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--samples", type=int, default=100, help="in each round, of each")

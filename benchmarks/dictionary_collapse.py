@@ -8,13 +8,14 @@ Needs what that option file needs: datasets/faces_128.lmdb with a thousand faces
 experiments/collapse_*, are not run again.
 """
 
-import argparse
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+from restoreformer.program import option_parser
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -69,7 +70,7 @@ def draw(curves: dict[str, list[dict[str, float]]], output: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--output", type=Path, help="picture to draw")
     args = parser.parse_args()
     curves = {}

@@ -7,7 +7,6 @@ has written for itself (private dirty pages; those of the LMDB are the system's 
 end. Rates are medians over rounds of 1,000 batches, in which LMDB and files take turns.
 """
 
-import argparse
 import itertools
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from tqdm import tqdm
 from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
 from restoreformer.datasets.components import write_boxes
 from restoreformer.datasets.sampling import SeededSampler
+from restoreformer.program import option_parser
 
 SIZE, BATCH, EARLY = 64, 16, 200
 BOXES = {"left_eye": [193.0, 240.0, 30.0], "right_eye": [319.0, 240.0, 30.0], "mouth": [257.0, 371.0, 56.0]}
@@ -65,7 +65,7 @@ def read(dataset: BlindFaceDataset, workers: int, most: int | None = None) -> tu
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where images and LMDB go")
     parser.add_argument("--count", type=int, default=70_000)
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each kind")

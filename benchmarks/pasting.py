@@ -2,11 +2,10 @@
 
 python benchmarks/pasting.py --photos PHOTOS --detector centerface
 
-Within the parts where faces show, in dB; beyond them the greatest difference, in values of 255. Without --photos the
+Within the crops, in dB, and beyond them the greatest difference, in values of 255. Without --photos the
 photo is scikit-image's astronaut. For comparison: crops by linear interpolation, as facexlib makes them.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from restoreformer.inference.alignment import OUTSIDE, alignment, crop_face, fro
 from restoreformer.inference.pasting import paste_face
 from restoreformer.inference.photo_list import list_photos
 from restoreformer.inference.upsampling import enlarged
+from restoreformer.program import option_parser
 
 SCALES = (1, 2, 4)
 
@@ -33,22 +33,24 @@ def linear_crop(photo: Image, matrix: Any, size: int) -> Image:
 
 
 def back_again(photo: Image, faces: list[DetectedFace], upscale: float, crop: Any) -> tuple[float, int]:
-    """PSNR in dB within the parts where faces show, and the greatest difference beyond."""
+    """PSNR in dB within the crops, and the greatest difference more than two pixels beyond."""
     larger = enlarged(photo, upscale)
-    pasted, shown = larger.copy(), np.zeros_like(larger)
+    pasted, within = larger.copy(), np.zeros(larger.shape[:2], np.uint8)
     for face in faces:
         matrix = alignment(face.landmarks, FRAME)
         assert matrix is not None, "detected landmarks are five places"
         there = from_resized(matrix, photo.shape[1::-1], larger.shape[1::-1])
         paste_face(pasted, crop(photo, matrix, FRAME), there)
-        paste_face(shown, np.full((FRAME, FRAME, 3), 255, np.uint8), there)
-    within = (shown > 0).any(2)
+        corners = np.array([[0, 0], [FRAME, 0], [FRAME, FRAME], [0, FRAME]]) - there[:, 2]
+        cv2.fillPoly(within, [np.rint(corners @ np.linalg.inv(there[:, :2]).T).astype(np.int32)], 1)
     difference = pasted.astype(float) - larger
-    return float(10 * np.log10(255**2 / np.mean(difference[within] ** 2))), int(np.abs(difference[~within]).max())
+    beyond = cv2.dilate(within, np.ones((5, 5))) == 0
+    psnr = 10 * np.log10(255**2 / np.mean(difference[within == 1] ** 2))
+    return float(psnr), int(np.abs(difference[beyond]).max())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--photos", type=Path, help="a folder of photos")
     parser.add_argument("--detector", default="centerface")
     args = parser.parse_args()

@@ -16,7 +16,7 @@ from measuring import arguments, begin, in_turns, ratio, report
 
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer
-from restoreformer.inference.file_run import FileRun, PlacedFile
+from restoreformer.inference.file_run import FileRun, Outcome, PlacedFile
 from restoreformer.inference.photo_list import list_photos
 
 
@@ -45,8 +45,8 @@ def main() -> None:
         def in_batches(batch: int) -> Callable[[], Any]:
             def restore() -> None:
                 restorer.batch_size = batch
-                for outcome in run.restore(files):
-                    assert outcome.failure is None, outcome.failure
+                outcomes: list[Outcome] = []
+                outcomes.extend(run.restore(files))
                 restorer.batch_size = 1
 
             return restore

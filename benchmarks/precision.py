@@ -6,7 +6,6 @@ python benchmarks/precision.py --model experiments/small_restoreformer/models/ne
 Needs a trained network and faces that it can restore, which are degraded as in the small run.
 """
 
-import argparse
 import copy
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.archs.precision import halve, set_precision
 from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
 from restoreformer.options import read_options
+from restoreformer.program import option_parser
 
 SMALL_TEST = Path(__file__).parents[1] / "options" / "small" / "test_restoreformer.yml"
 
@@ -60,7 +60,7 @@ def answers(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", required=True, help="a trained RestoreFormer")
     parser.add_argument("--faces", required=True, help="folder or LMDB; the last ones are taken")
     parser.add_argument("--count", type=int, default=50)

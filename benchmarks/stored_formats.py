@@ -5,7 +5,6 @@ python benchmarks/stored_formats.py --faces FOLDER --size 512
 Prints a table in Markdown: medians over the rounds, in which the formats take turns.
 """
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.datasets.stored_format import StoredFormat
 from restoreformer.images import decode, squared
+from restoreformer.program import option_parser
 
 FORMATS = [
     *(StoredFormat("png", level) for level in (0, 1, 3, 6, 9)),
@@ -27,7 +27,7 @@ FORMATS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--faces", type=Path, required=True, help="folder or LMDB of square faces")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--count", type=int, default=100, help="faces to measure on (default 100)")

@@ -4,7 +4,6 @@ python datasets/find_components.py --input datasets/FFHQ_512.lmdb --output datas
 python datasets/find_components.py --input faces --output boxes.pth --sheet boxes.png --detector yunet.onnx
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME
 from restoreformer.images import SUFFIXES, Image, make_folder, resize, tiled, write
 from restoreformer.parallel import ordered_map
+from restoreformer.program import option_parser
 
 SHEET_FACES = 16
 # As the option files enlarge them.
@@ -100,7 +100,7 @@ def _told(lines: Sequence[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--input", required=True, help="folder or LMDB of aligned faces")
     parser.add_argument("--output", type=Path, required=True, help="file to write, NAME.pth")
     parser.add_argument("--detector", default="centerface", help=f"{CHOICES} (default centerface)")

@@ -6,7 +6,6 @@ Writes lq/NAME.png, hq/NAME.png and manifest.csv, a line for each file: how stro
 numbers that its chance begins with. options/test_celeba.yml tests on it.
 """
 
-import argparse
 import csv
 import io
 import os
@@ -24,6 +23,7 @@ from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import make_folder, squared, write
 from restoreformer.parallel import ordered_map
+from restoreformer.program import option_parser
 
 MANIFEST = "manifest.csv"
 
@@ -112,7 +112,7 @@ def _write_manifest(path: Path, names: Sequence[str], drawn: Sequence[Strengths]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--input", required=True, help="folder or LMDB of high-quality aligned faces")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     parser.add_argument("--size", type=int, default=512, help="side of the faces (default 512)")

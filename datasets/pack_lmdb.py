@@ -6,7 +6,6 @@ python datasets/pack_lmdb.py --output datasets/FFHQ_512.lmdb --verify
 Stopped at any moment, the same command goes on where it was. docs/data.md says what becomes of odd images.
 """
 
-import argparse
 import os
 import sys
 from collections import Counter
@@ -28,6 +27,7 @@ from restoreformer.datasets.verify_lmdb import verify
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import decode, read_bytes, squared
 from restoreformer.parallel import ordered_map
+from restoreformer.program import option_parser
 
 LONGEST_NAME = 511  # LMDB's longest key
 ORIENTATION = 0x0112  # EXIF
@@ -185,7 +185,7 @@ def report(outcomes: Sequence[Outcome], output: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--input", help="folder of images, nested or flat")
     parser.add_argument("--output", type=Path, required=True, help="the LMDB, NAME.lmdb")
     parser.add_argument("--size", type=int, default=512, help="side of the stored images (default 512)")

@@ -28,10 +28,12 @@ def alignment(landmarks: NDArray[np.floating], size: int) -> Matrix | None:
     """
     # Pixel centres lie at half coordinates, so that a crop is the same as a larger crop made smaller.
     target = (TEMPLATE + 0.5) * np.float32(size / FRAME) - 0.5
-    matrix, _ = cv2.estimateAffinePartial2D(landmarks.astype(np.float32), target, method=cv2.LMEDS)
+    # OpenCV estimates in float32, which is too coarse far from the origin of a large photo.
+    middle = landmarks.astype(np.float64).mean(0)
+    matrix, _ = cv2.estimateAffinePartial2D((landmarks - middle).astype(np.float32), target, method=cv2.LMEDS)
     if matrix is None or not np.isfinite(matrix).all():
         return None
-    return matrix.astype(np.float64)
+    return np.column_stack([matrix[:, :2], matrix[:, 2] - matrix[:, :2] @ middle])
 
 
 def crop_face(image: Image, matrix: Matrix, size: int) -> Image:

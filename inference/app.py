@@ -23,6 +23,7 @@ from restoreformer.inference.photos import READ_SUFFIXES
 from restoreformer.inference.uploads import KeptRestorers, Shown, preview, restore_upload
 from restoreformer.memory import keep_freed_memory
 from restoreformer.pretrained import FILES
+from restoreformer.program import option_parser
 
 if TYPE_CHECKING:
     import gradio
@@ -38,7 +39,7 @@ Restores the faces of a photo. The photo goes to the machine that serves this pa
 
 def parser() -> argparse.ArgumentParser:
     """The program's options; those that inference_restoreformer.py has too have its names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     add = parser.add_argument
     add("--model", action="append", default=[], help="a file to offer before the pretrained ones; may be repeated")
     add("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")

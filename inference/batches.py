@@ -1,7 +1,7 @@
 """Faces of many photos through the network together."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ P = TypeVar("P", bound=PlacedPhoto)
 
 
 def in_batches(
-    photos: Iterable[P], restore: Callable[[list[Image]], list[Image]], batch_size: int
+    photos: Iterable[P], restore: Callable[[Sequence[Image]], list[Image]], batch_size: int
 ) -> Iterator[tuple[P, list[Image]]]:
     """Each photo with its faces restored, in the order of the photos; batches are filled across them.
 

@@ -2,7 +2,9 @@
 
 import base64
 import html
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +13,10 @@ import cv2
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, make_folder, resize
 
-# Longest side in pixels, and JPEG quality, of the pictures in the page: to look at, not to keep.
-LONGEST_SIDE = 1000
-QUALITY = 85
+# Longest side in pixels, and WebP quality, of the pictures in the page: to look at, not to keep. A page of a thousand
+# photos has about 100 MB.
+LONGEST_SIDE = 800
+QUALITY = 80
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -41,13 +44,15 @@ figcaption {{ margin-bottom: .4rem; }}
 <h1>{title}</h1>
 <p>Move over a picture: before is left of the line, after is right of it.</p>
 """
-_PAIR = """<figure>
-<figcaption>{title}</figcaption>
-<div class="pair"><img class="after" alt="after" src="{after}"><img class="before" alt="before" src="{before}">
-<input type="range" min="0" max="100" step="0.1" value="50" aria-label="before and after of {title}"></div>
+_PAIR = """<figure data-photo="{name}">
+<figcaption>{name}</figcaption>
+{failed}<div class="pair"><img class="after" alt="after" loading="lazy" decoding="async" src="{after}">
+<img class="before" alt="before" loading="lazy" decoding="async" src="{before}">
+<input type="range" min="0" max="100" step="0.1" value="50" aria-label="before and after of {name}"></div>
 </figure>
 """
-_END = "<!-- end -->\n"
+_FIGURE = re.compile('<figure data-photo="(.*)">\n')
+_FAILED = '<p class="failed">{}</p>\n'
 _SCRIPT = """<script>
 for (const slider of document.querySelectorAll(".pair input"))
   slider.addEventListener("input", () => slider.parentElement.style.setProperty("--at", slider.value + "%"));
@@ -84,58 +89,96 @@ def sized_pair(before: Image, after: Image, longest: int) -> tuple[Image, Image]
 
 
 def _embedded(image: Image) -> str:
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+    _, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def shown_in(path: Path) -> dict[str, bool] | None:
+    """The photos of a page, and whether all went well with each; None where there is no page.
+
+    A page that a killed process left unfinished counts too.
+
+    Raises:
+        RestoreFormerError: it cannot be read.
+    """
+    there = _there(path)
+    try:
+        return None if there is None else {name: 'class="failed"' not in lines for name, lines in _figures(there)}
+    except OSError as error:
+        raise RestoreFormerError(f"Expected to read {there}, could not: {error.strerror}.") from error
+
+
+def _there(path: Path) -> Path | None:
+    return next((p for p in (_part(path), path) if p.is_file()), None)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _figures(path: Path) -> Iterator[tuple[str, str]]:
+    """Each whole photo of a page: its name, and what stands in the page. One by one: a page may be large."""
+    name, lines = "", ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if found := _FIGURE.fullmatch(line):
+                name, lines = html.unescape(found[1]), ""
+            lines += line
+            if line == "</figure>\n":
+                yield name, lines
 
 
 class ComparisonPage:
     """A page that is written as it grows, so that it may hold any number of photos.
 
-    Nothing in it points elsewhere: it can be sent as it is. Used as a context; it appears under its name at the end.
+    Nothing in it points elsewhere: it can be sent as it is. Used as a context; it appears under its name at the end,
+    also where an exception ends it.
 
     Args:
         path: of the HTML file.
         title: heading of the page.
-        keep: go on with the photos of the page that is there, also one that a killed process left unfinished.
+        keep: names of photos that stay, of those that :func:`shown_in` finds.
 
     Raises:
-        RestoreFormerError: it cannot be read or written there.
+        RestoreFormerError: it cannot be written there, now or later.
     """
 
-    def __init__(self, path: Path, title: str, keep: bool = False) -> None:
+    def __init__(self, path: Path, title: str, keep: Set[str] = frozenset()) -> None:
         make_folder(path.parent)
         self.path = path
-        self._part = path.with_name(f".{path.name}.part")
         self._summary = ""
+        earlier, new = _there(path), path.with_name(f".{path.name}.new")
+        with self._writing():
+            # A name may have been stored in another encoding than this system's.
+            self._file = new.open("w", encoding="utf-8", errors="replace")
+            self._file.write(_HEAD.format(title=html.escape(title)))
+            if earlier is not None and keep:
+                self._file.writelines(lines for name, lines in _figures(earlier) if name in keep)
+            new.replace(_part(path))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            head = self._figures() if keep else ""
-            self._file = self._part.open("w", encoding="utf-8")
-            self._file.write(head or _HEAD.format(title=html.escape(title)))
+            yield
         except OSError as error:
-            raise RestoreFormerError(f"Expected to write {path}, could not: {error.strerror}.") from error
+            raise RestoreFormerError(f"Expected to write {self.path}, could not: {error.strerror}.") from error
 
-    def _figures(self) -> str:
-        """What is there up to its last whole photo."""
-        there = next((p for p in (self._part, self.path) if p.is_file()), None)
-        if there is None:
-            return ""
-        last = "</figure>\n"
-        text = there.read_text(encoding="utf-8", errors="replace").partition(_END)[0]
-        return text[: text.rfind(last) + len(last)] if last in text else ""
-
-    def add(self, title: str, pair: Pair) -> None:
-        """A photo or a face, before and after."""
-        self._file.write(_PAIR.format(title=html.escape(title), **pair._asdict()))
+    def add(self, name: str, pair: Pair, failure: str | None = None) -> None:
+        """A photo before and after, and what went wrong with it."""
+        name, failed = html.escape(name), "" if failure is None else _FAILED.format(html.escape(failure))
+        with self._writing():
+            self._file.write(_PAIR.format(name=name, failed=failed, **pair._asdict()))
 
     def finish(self, summary: str, failures: Sequence[str] = ()) -> None:
         """What stands at the end: a line, and one for each photo that there is nothing to show of."""
-        lines = [f'<p class="failed">{html.escape(line)}</p>\n' for line in failures]
+        lines = [_FAILED.format(html.escape(line)) for line in failures]
         self._summary = "".join(lines) + f"<p>{html.escape(summary)}</p>\n"
 
     def __enter__(self) -> "ComparisonPage":
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        with self._file:
-            self._file.write(_END + self._summary + _SCRIPT)
-        self._part.replace(self.path)
+        with self._writing():
+            with self._file:
+                self._file.write(self._summary + _SCRIPT)
+            _part(self.path).replace(self.path)

@@ -1,6 +1,6 @@
 """Restoring photos and aligned faces with a trained RestoreFormer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -148,6 +148,8 @@ class FaceRestorer:
         Raises:
             RestoreFormerError: as :meth:`restore`.
         """
+        if isinstance(photos, np.ndarray | str | Path):
+            raise RestoreFormerError("Expected several photos, got one: put it into a list, or call restore.")
         placed = (self.place(photo, only_center_face) for photo in photos)
         for photo, restored in in_batches(placed, self.restore_aligned, self.batch_size):
             yield self.finish(photo, restored, upscale, strength)
@@ -158,6 +160,8 @@ class FaceRestorer:
         Raises:
             RestoreFormerError: no detector, a file that is no photo, an array of another form.
         """
+        if not isinstance(photo, np.ndarray | str | Path):
+            raise RestoreFormerError(f"Expected a photo as an array or a file, got {type(photo).__name__}.")
         pixels = photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))
         check_photo(pixels)
         if self.detect is None:
@@ -196,13 +200,14 @@ class FaceRestorer:
         return RestoredPhoto(image, [RestoredFace(*f) for f in zip(placed.crops, mixed, placed.found, strict=True)])
 
     @torch.inference_mode()
-    def restore_aligned(self, faces: list[Image], strength: float = 1) -> list[Image]:
+    def restore_aligned(self, faces: Sequence[Image], strength: float = 1) -> list[Image]:
         """Restore aligned faces, each BGR ``(s, s, 3)`` uint8 of any side, to the network's size.
 
         Raises:
             RestoreFormerError: a picture of another form, or a strength out of range.
         """
         check_strength(strength)
+        faces = list(faces)
         for face in faces:
             check_aligned(face)
         sized = [resize(face, self.size, self.size) for face in faces]
@@ -210,7 +215,9 @@ class FaceRestorer:
         try:
             for i in range(0, len(sized), self.batch_size):
                 results += to_images(self.net(to_batch(sized[i : i + self.batch_size], self.device)))
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
             raise RestoreFormerError(
                 f"Expected memory for {self.batch_size} faces at once, there is none: choose a smaller batch_size."
             ) from error
@@ -255,7 +262,7 @@ def check_aligned(face: Image) -> None:
     Raises:
         RestoreFormerError: it is no square BGR image ``(s, s, 3)`` of uint8.
     """
-    if face.ndim != 3 or face.shape[2] != 3 or face.dtype != np.uint8:
+    if face.ndim != 3 or face.shape[2] != 3 or face.dtype != np.uint8 or not face.size:
         raise RestoreFormerError(f"Expected a BGR image (h, w, 3) of uint8, got {face.shape} of {face.dtype}.")
     if face.shape[0] != face.shape[1]:
         raise RestoreFormerError(

@@ -26,13 +26,13 @@ class Outcome:
     """What became of a file.
 
     Attributes:
-        path: the file.
+        file: the file.
         faces: how many faces were restored in it.
         failure: what went wrong with it, in one line.
         pair: what there is to show.
     """
 
-    path: Path
+    file: PhotoFile
     faces: int = 0
     failure: str | None = None
     pair: Pair | None = None
@@ -60,7 +60,7 @@ class FileRun:
         output: folder that gets ``restored_imgs``, ``cropped_faces``, ``restored_faces`` and ``cmp``.
         aligned: whether files are aligned faces instead of photos.
         upscale, strength, only_center_face: as :meth:`FaceRestorer.restore` takes them.
-        suffix: added to the names of results, after an underscore.
+        suffix: added to the names of restored photos and faces, after an underscore.
         extension: of restored photos, with its dot; None keeps the photo's own where it can be written, else PNG.
     """
 
@@ -76,16 +76,16 @@ class FileRun:
     def result(self, file: PhotoFile) -> Path:
         """The file that is there once a photo, or an aligned face, is restored."""
         if self.aligned:
-            return self.output / "restored_faces" / self._named(file.name, "", ".png")
+            return self.output / "restored_faces" / self._restored(file.name, ".png")
         own = file.path.suffix.lower()
         extension = self.extension or (own if own in SUFFIXES else ".png")
-        return self.output / "restored_imgs" / self._named(file.name, "", extension)
+        return self.output / "restored_imgs" / self._restored(file.name, extension)
 
-    def _named(self, name: Path, number: str, extension: str) -> Path:
-        return name.with_name(name.name + number + (f"_{self.suffix}" if self.suffix else "") + extension)
+    def _restored(self, name: Path, extension: str) -> Path:
+        return name.with_name(name.name + (f"_{self.suffix}" if self.suffix else "") + extension)
 
     def restore(self, files: Sequence[PhotoFile]) -> Iterator[Outcome]:
-        """Restore each file; those that fail do so by themselves."""
+        """Restore each file; those that fail do so by themselves, and those that cannot be read may come early."""
         failed: deque[Outcome] = deque()
 
         def placed() -> Iterator[PlacedFile]:
@@ -108,7 +108,7 @@ class FileRun:
             photo, failure = read_part(file.path)
             return PlacedFile(**vars(self._place(photo)), file=file, failure=failure)
         except FAILURES as error:
-            return Outcome(file.path, failure=failure_line(error, file.path))
+            return Outcome(file, failure=failure_line(error, file.path))
 
     def _place(self, photo: Photo) -> PlacedPhoto:
         if not self.aligned:
@@ -119,38 +119,43 @@ class FileRun:
 
     def store(self, placed: PlacedFile, restored: list[Image]) -> Outcome:
         """Write what belongs to a file."""
-        file = placed.file
+        file, failure = placed.file, placed.failure
         try:
-            faces, pair = (self._store_face if self.aligned else self._store_photo)(placed, restored)
+            pair = (self._store_face if self.aligned else self._store_photo)(placed, restored)
         except FAILURES as error:
-            return Outcome(file.path, failure=failure_line(error, file.path))
-        return Outcome(file.path, faces, placed.failure, pair)
+            return Outcome(file, failure=failure_line(error, file.path))
+        if not restored:
+            failure = (
+                failure or f"Expected a face in {file.path}, found none: the photo is written with nothing restored."
+            )
+        return Outcome(file, len(restored), failure, pair)
 
-    def _store_photo(self, placed: PlacedFile, restored: list[Image]) -> tuple[int, Pair]:
-        file = placed.file
+    def _store_photo(self, placed: PlacedFile, restored: list[Image]) -> Pair:
+        name = placed.file.name
         result = self.restorer.finish(placed, restored, self.upscale, self.strength)
         for i, face in enumerate(result.faces):
-            self._write_face(self._named(file.name, f"_{i:02d}", ".png"), face.crop, face.restored)
+            self._write_face(name.with_name(f"{name.name}_{i:02d}"), face.crop, face.restored)
         # The photo last: where it is, everything of it is.
-        write_photo(self.result(file), result.image)
-        if not result.faces:
-            raise RestoreFormerError(f"Expected a face in {file.path}, found none: the photo is written as it is.")
-        return len(result.faces), embedded_pair(as_bgr(placed.photo), as_bgr(result.image))
+        write_photo(self.result(placed.file), result.image)
+        return embedded_pair(as_bgr(placed.photo), as_bgr(result.image))
 
-    def _store_face(self, placed: PlacedFile, restored: list[Image]) -> tuple[int, Pair]:
+    def _store_face(self, placed: PlacedFile, restored: list[Image]) -> Pair:
         (before,), (after,) = placed.crops, restored
         before = resize(before, *after.shape[1::-1])
         after = mix(before, in_grey(after) if placed.is_grey else after, self.strength)
-        self._write_face(self._named(placed.file.name, "", ".png"), before, after)
-        return 1, embedded_pair(before, after)
+        self._write_face(placed.file.name, before, after)
+        return embedded_pair(before, after)
 
     def _write_face(self, name: Path, before: Image, after: Image) -> None:
-        write(self.output / "cropped_faces" / name, before)
-        write(self.output / "cmp" / name, np.hstack([before, after]))
-        write(self.output / "restored_faces" / name, after)
+        plain = name.with_name(f"{name.name}.png")
+        write(self.output / "cropped_faces" / plain, before)
+        write(self.output / "cmp" / plain, np.hstack([before, after]))
+        write(self.output / "restored_faces" / self._restored(name, ".png"), after)
 
 
 def failure_line(error: Exception, path: Path) -> str:
-    """What one of :data:`FAILURES` says of a file, in one line."""
+    """What one of :data:`FAILURES` says of a file, in one line that names it."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, RestoreFormerError) else f"Expected to restore {path}, could not: {text}"
+    if not isinstance(error, RestoreFormerError):
+        return f"Expected to restore {path}, could not: {text}"
+    return text if str(path) in text else f"{path}: {text}"

@@ -19,29 +19,34 @@ from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES
-from restoreformer.inference.comparison_page import ComparisonPage
+from restoreformer.inference.comparison_page import ComparisonPage, shown_in
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer, check_strength, check_upscale
 from restoreformer.inference.file_run import FileRun
 from restoreformer.inference.photo_list import PhotoFile, list_photos
 from restoreformer.memory import keep_freed_memory
+from restoreformer.program import option_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """The program's options; those that GFPGAN has too have its names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     add = parser.add_argument
     add("-i", "--input", type=Path, required=True, help="a photo or a folder of photos")
     add("-o", "--output", type=Path, default=Path("results"), help="folder to write to (default results)")
     add("-s", "--upscale", type=float, default=2, help="how many times longer a photo's sides become (default 2)")
     add("--model", default=DEFAULT_MODEL, help=f"a pretrained name or a file (default {DEFAULT_MODEL})")
     add("--strength", type=float, default=1, help="0 the photo as it is, 1 the restored faces (default), or between")
-    add("--aligned", action="store_true", help="inputs are aligned faces, as FFHQ's")
+    add(
+        "--aligned",
+        action="store_true",
+        help="inputs are aligned faces, as FFHQ's: options of whole photos have no part",
+    )
     add("--only_center_face", action="store_true", help="restore the face nearest the middle alone")
     add("--recursive", action="store_true", help="go into folders, and make the same ones below the output")
-    add("--skip-existing", action="store_true", help="leave out photos that the output has, as when going on")
-    add("--suffix", default="", help="added to the names of results, after an underscore")
+    add("--skip-existing", action="store_true", help="leave out photos whose results are there and whole: to go on")
+    add("--suffix", default="", help="added to the names of restored photos and faces, after an underscore")
     add("--ext", default="auto", help="of restored photos: png, jpg, ...; auto keeps each one's (default)")
-    add("--bg_upsampler", help="for what is no face: realesrgan, or a file of a super-resolution network")
+    add("--bg_upsampler", default="none", help="for what is no face: realesrgan, a network's file, or none (default)")
     add("--bg_tile", type=int, default=400, help="side of the tiles it works in, 0 for none (default 400)")
     add("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
     add("--confidence", type=float, help="least score of a face, 0 to 1 (default: what suits the detector)")
@@ -65,6 +70,9 @@ def make_run(args: argparse.Namespace) -> FileRun:
     if extension not in (None, *SUFFIXES):
         known = ", ".join(sorted(s.removeprefix(".") for s in SUFFIXES))
         raise RestoreFormerError(f"Expected --ext auto or one of {known}, got {args.ext}.")
+    if Path(args.suffix).name != args.suffix:
+        raise RestoreFormerError(f"Expected a --suffix that can stand in a file's name, got {args.suffix}.")
+    has_background = not args.aligned and args.bg_upsampler.lower() != "none"
     restorer = FaceRestorer(
         args.model,
         None if args.aligned else args.detector,
@@ -73,7 +81,7 @@ def make_run(args: argparse.Namespace) -> FileRun:
         args.precision,
         args.batch_size,
         args.compile,
-        None if args.aligned else args.bg_upsampler,
+        args.bg_upsampler if has_background else None,
         args.bg_tile,
         args.confidence,
     )
@@ -89,23 +97,34 @@ def restore_files(run: FileRun, files: list[PhotoFile], skip_existing: bool = Fa
         RestoreFormerError: the page cannot be written.
     """
     began = time.perf_counter()
-    todo = [file for file in files if not (skip_existing and run.result(file).is_file())]
-    faces, failures = 0, []
-    with ComparisonPage(run.output / "index.html", "Restored photos", keep=skip_existing) as page:
+    page_path = run.output / "index.html"
+    there = [file for file in files if skip_existing and run.result(file).is_file()]
+    if there and (shown := shown_in(page_path)) is not None:
+        # Not those that the page tells of as failed, nor those that a killed process did not come to show.
+        there = [file for file in there if shown.get(_title(file))]
+    todo = [file for file in files if file not in there]
+    faces, failures, unshown = 0, [], []
+    with ComparisonPage(page_path, "Restored photos", keep=set(map(_title, there))) as page:
         for outcome in tqdm(run.restore(todo), total=len(todo), desc="restoring", unit="photo"):
             faces += outcome.faces
             if outcome.failure is not None:
                 failures.append(outcome.failure)
             if outcome.pair is not None:
-                page.add(str(outcome.path.name), outcome.pair)
+                page.add(_title(outcome.file), outcome.pair, outcome.failure)
+            elif outcome.failure is not None:
+                unshown.append(outcome.failure)
         summary = f"{len(todo) - len(failures)} of {len(todo)} restored, {faces} faces"
-        if len(todo) < len(files):
-            summary += f", {len(files) - len(todo)} skipped"
+        summary += f", {len(there)} skipped" if there else ""
         summary += f" in {time.perf_counter() - began:.1f} s"
-        page.finish(summary, failures)
+        page.finish(summary, unshown)
     sys.stderr.write("".join(f"error: {line}\n" for line in failures))
     sys.stderr.write(f"{summary}; see {page.path}\n")
     return not failures
+
+
+def _title(file: PhotoFile) -> str:
+    """What the page calls a photo: its path below the input."""
+    return str(file.name.with_name(file.path.name))
 
 
 def main() -> None:
@@ -118,6 +137,9 @@ def main() -> None:
         whole = restore_files(make_run(args), files, args.skip_existing)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("\nerror: interrupted; --skip-existing goes on where this stopped\n")
+        sys.exit(130)
     sys.exit(0 if whole else 1)
 
 

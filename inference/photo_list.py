@@ -8,6 +8,9 @@ from typing import NamedTuple
 from restoreformer.errors import RestoreFormerError
 from restoreformer.inference.photos import READ_SUFFIXES
 
+# The folders that results are written to.
+RESULTS = ("restored_imgs", "cropped_faces", "restored_faces", "cmp")
+
 
 class PhotoFile(NamedTuple):
     """A file, and the path of its results below the folders of the output, without suffix."""
@@ -22,7 +25,7 @@ def list_photos(path: Path, recursive: bool = False, output: Path | None = None)
     Args:
         path: a file of any suffix, or a folder.
         recursive: whether photos in folders within count; their results lie in folders of the same names.
-        output: a folder whose photos do not count: results that lie among the photos.
+        output: folder of results, which do not count where they lie among the photos.
 
     Raises:
         RestoreFormerError: nothing there, or a folder that cannot be listed.
@@ -30,9 +33,10 @@ def list_photos(path: Path, recursive: bool = False, output: Path | None = None)
     if path.is_file():
         return [PhotoFile(path, Path(path.stem))]
     # A folder named as a photo is told of, unless it is gone into.
-    photos = sorted(p for p in _entries(path, recursive) if p.suffix.lower() in READ_SUFFIXES)
-    if output is not None and output.resolve() != path.resolve():
-        photos = [p for p in photos if output.resolve() not in p.resolve().parents]
+    photos = sorted(p for p in _entries(path, recursive) if _is_named_as_a_photo(p))
+    if output is not None:
+        results = {output.absolute() / folder for folder in RESULTS} - {path.absolute(), *path.absolute().parents}
+        photos = [p for p in photos if not results.intersection(p.absolute().parents)]
     if not photos:
         raise RestoreFormerError(f"Expected a photo or a folder of photos at {path}, found none.")
     relative = [p.relative_to(path) for p in photos]
@@ -45,6 +49,11 @@ def list_photos(path: Path, recursive: bool = False, output: Path | None = None)
             name = name.with_name(name.name + "_")
         names[name] = path / file
     return [PhotoFile(file, name) for name, file in names.items()]
+
+
+def _is_named_as_a_photo(path: Path) -> bool:
+    # macOS leaves a file of that beginning beside each on foreign disks.
+    return path.suffix.lower() in READ_SUFFIXES and not path.name.startswith("._")
 
 
 def _with_suffix_in_name(file: Path) -> Path:

@@ -20,11 +20,13 @@ _JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 # (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA, of uint8 or uint16, as OpenCV has them.
 Photo = NDArray[np.unsignedinteger[Any]]
 
-# Files that are read: those that are written, and pictures of the web.
-READ_SUFFIXES = SUFFIXES | {".gif", ".jfif", ".jpe", ".jp2", ".avif", ".tga", ".ppm", ".pgm"}
+# Files that are taken for photos: those that are written, and others that OpenCV reads, or that are to be told of.
+READ_SUFFIXES = SUFFIXES | {".gif", ".jfif", ".jpe", ".jp2", ".avif", ".ppm", ".pgm", ".heic", ".heif"}
 # What a kind of file holds beside 8-bit BGR, where OpenCV writes it.
 HOLD_16_BITS = {".png", ".tif", ".tiff"}
 HOLD_ALPHA = {".png", ".tif", ".tiff", ".webp", ".bmp"}
+# Longest side in pixels.
+LONGEST_SIDES = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
 
 
 class CutOffError(RestoreFormerError):
@@ -65,7 +67,9 @@ def read_photo(path: Path) -> Photo:
     if photo is None and data.startswith(_JPEG) and (part := _decode(data + _END_OF_JPEG, flags)) is not None:
         raise CutOffError(path, part)
     if photo is None:
-        raise RestoreFormerError(f"Expected an image in {path}, got {len(data)} bytes that are none.")
+        raise RestoreFormerError(
+            f"Expected an image in {path}, got {len(data)} bytes that OpenCV does not read as one."
+        )
     if photo.dtype not in (np.uint8, np.uint16):
         raise RestoreFormerError(f"Expected 8 or 16 bits a colour in {path}, got {photo.dtype}: convert it.")
     if data.startswith(_JPEG):  # JPEG has neither alpha nor frames.
@@ -73,7 +77,7 @@ def read_photo(path: Path) -> Photo:
     frames, has_alpha = _header(data)
     if frames > 1:
         raise RestoreFormerError(f"Expected one picture in {path}, got {frames}: restore them one by one.")
-    return _with_alpha(data, photo, path) if has_alpha else photo
+    return photo if has_alpha is False else _with_alpha(data, photo, path, has_alpha)
 
 
 def read_part(path: Path) -> tuple[Photo, str | None]:
@@ -91,19 +95,21 @@ def read_part(path: Path) -> tuple[Photo, str | None]:
 def _decode(data: bytes, flags: int) -> NDArray[Any] | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.STS_NO_MEM:
+            raise MemoryError(str(error)) from error
         # A header that claims a size beyond OpenCV's limits.
         return None
 
 
-def _header(data: bytes) -> tuple[int, bool]:
-    """How many frames, and whether there is alpha."""
+def _header(data: bytes) -> tuple[int, bool | None]:
+    """How many frames, and whether there is alpha; None where Pillow does not tell."""
     try:
         with _open(data) as image:
             return getattr(image, "n_frames", 1), image.has_transparency_data
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         # OpenCV has read it, so it is a picture; whether it has alpha is seen there.
-        return 1, True
+        return 1, None
 
 
 def _open(data: bytes) -> PIL.Image.Image:
@@ -120,14 +126,14 @@ def _is_tiff(data: bytes) -> bool:
     return data[:2] in (b"II", b"MM")
 
 
-def _with_alpha(data: bytes, colours: Photo, path: Path) -> Photo:
+def _with_alpha(data: bytes, colours: Photo, path: Path, has_alpha: bool | None) -> Photo:
     # OpenCV does not turn pictures with alpha, and in TIFFs of 8 bits it multiplies colours by it.
     if not _is_tiff(data) or colours.dtype == np.uint16:
         whole = _decode(data, cv2.IMREAD_UNCHANGED)
-        if whole is None or whole.ndim == 2 or whole.shape[2] == 3:
-            return colours
-        if np.array_equal(whole[:, :, :3], colours if colours.ndim == 3 else colours[:, :, None]):
+        if whole is not None and whole.shape[2:] == (4,) and np.array_equal(whole[:, :, :3], colours):
             return whole
+        if has_alpha is None:
+            return colours
         if colours.dtype == np.uint16:
             raise RestoreFormerError(f"Expected {path} upright or without alpha, got 16 bits with both: turn it.")
     try:
@@ -145,6 +151,11 @@ def write_photo(path: Path, photo: Photo) -> None:
         RestoreFormerError: it cannot be written there, or not as that kind.
     """
     suffix = path.suffix.lower()
+    height, width = photo.shape[:2]
+    if max(height, width) > (longest := LONGEST_SIDES.get(suffix, max(height, width))):
+        raise RestoreFormerError(
+            f"Expected sides of up to {longest} pixels for {path}, got {width}x{height}: write PNG, or enlarge it less."
+        )
     if photo.dtype == np.uint16 and suffix not in HOLD_16_BITS:
         photo = in_8_bits(photo)
     if photo.ndim == 3 and photo.shape[2] == 4 and suffix not in HOLD_ALPHA:
@@ -153,7 +164,7 @@ def write_photo(path: Path, photo: Photo) -> None:
 
 
 def in_8_bits(photo: Photo) -> NDArray[np.uint8]:
-    """A photo's values as 0 to 255, rounded."""
+    """A photo ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` with its values as 0 to 255, rounded."""
     if photo.dtype == np.uint8:
         return photo.astype(np.uint8, copy=False)
     return cv2.convertScaleAbs(photo, alpha=1 / 257).astype(np.uint8, copy=False)
@@ -168,7 +179,7 @@ def as_bgr(photo: Photo) -> Image:
 
 
 def is_grey(photo: Photo) -> bool:
-    """Whether a photo has no colours, be it stored as grey or as three alike."""
+    """Whether a photo has no colours, be it stored as grey ``(h, w)`` or as three alike ``(h, w, 3 or 4)``."""
     if photo.ndim == 2:
         return True
     blue, green, red = (photo[:, :, i] for i in range(3))

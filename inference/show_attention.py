@@ -3,7 +3,6 @@
 python inference/show_attention.py -i face.png -o attention.png --point 192,240
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from restoreformer.geometry import FRAME, TEMPLATE
 from restoreformer.images import Image, read, resize, to_image, to_tensor, write
 from restoreformer.inference.face_restorer import DEFAULT_MODEL, choose_device
 from restoreformer.pretrained import local_file
+from restoreformer.program import option_parser
 
 
 @torch.inference_mode()
@@ -103,7 +103,7 @@ def parse_point(text: str | None, size: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("-i", "--input", type=Path, required=True, help="an aligned face")
     parser.add_argument("-o", "--output", type=Path, default=Path("attention.png"), help="picture to write")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"a pretrained name or a file (default {DEFAULT_MODEL})")

@@ -3,7 +3,6 @@
 python inference/show_dictionary.py --model experiments/small_dictionary/models/net_g_latest.pth -o entries.png
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from restoreformer.errors import RestoreFormerError
 from restoreformer.images import tiled, to_image, write
 from restoreformer.inference.face_restorer import choose_device
 from restoreformer.pretrained import local_file
+from restoreformer.program import option_parser
 
 BATCH = 64
 
@@ -40,7 +40,7 @@ def decode_entries(net: VQAutoencoder) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--model", required=True, help="a file of stage 1, or of a network that restores")
     parser.add_argument("-o", "--output", type=Path, default=Path("entries.png"), help="picture to write")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")

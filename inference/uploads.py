@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from restoreformer.errors import RestoreFormerError
 from restoreformer.images import write
 from restoreformer.inference.comparison_page import sized_pair
 from restoreformer.inference.face_restorer import FaceRestorer
@@ -96,6 +97,9 @@ def restore_upload(
     """
     try:
         restorer = restorers.get(model)
+    except RestoreFormerError as error:
+        return Shown(str(error))
+    try:
         began = time.perf_counter()
         into = Path(tempfile.mkdtemp(dir=folder))
         run = FileRun(
@@ -120,9 +124,11 @@ def restore_upload(
 
 def _faces(into: Path) -> tuple[tuple[Path, str], ...]:
     """The pictures of faces that a run wrote, each one's before its after."""
-    folders = {"before": into / "cropped_faces", "after": into / "restored_faces"}
-    names = sorted(p.name for p in folders["before"].glob("*.png"))
-    return tuple((folders[w] / name, f"face {i} {w}") for i, name in enumerate(names, 1) for w in folders)
+    before, after = (sorted((into / folder).glob("*.png")) for folder in ("cropped_faces", "restored_faces"))
+    pairs = enumerate(zip(before, after, strict=True), 1)
+    return tuple(
+        (path, f"face {i} {when}") for i, pair in pairs for path, when in zip(pair, ("before", "after"), strict=True)
+    )
 
 
 def _write_pair(before: Photo, after: Photo, into: Path) -> tuple[Path, Path]:

@@ -1,5 +1,6 @@
 """Photos at a larger size: interpolated, or by a super-resolution network in tiles."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.inference.photos import Photo
+from restoreformer.inference.photos import Photo, is_grey
 from restoreformer.pretrained import local_file
 
 # GFPGAN's name for its default.
@@ -81,7 +82,9 @@ class Upsampler:
         try:
             net = spandrel.ModelLoader(device).load_from_file(path)
         except Exception as error:
-            raise RestoreFormerError(f"Expected a network that spandrel loads in {path}, could not: {error}") from error
+            raise RestoreFormerError(
+                f"Expected a network that spandrel loads in {path}, could not: {_first_line(error)}"
+            ) from error
         if not isinstance(net, spandrel.ImageModelDescriptor) or (net.purpose, net.input_channels) != ("SR", 3):
             raise RestoreFormerError(
                 f"Expected a super-resolution network for RGB images in {path}, got {net.architecture.name} for "
@@ -90,17 +93,24 @@ class Upsampler:
         self.net = net.eval()
         self.scale = net.scale
         self.device = device
-        self.tile = tile
+        # Networks that take pixels in groups see the same groups in each tile.
+        group = max(1, net.size_requirements.multiple_of)
+        self.tile = math.ceil(tile / group) * group
+        self.margin = math.ceil(MARGIN / group) * group
 
     def __call__(self, photo: Photo, upscale: float) -> Photo:
-        """The photo with sides ``upscale`` times as long: by the network, then resized to that. Alpha is interpolated.
+        """The photo ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` with sides ``upscale`` times as long.
+
+        By the network, then resized to that. Alpha is interpolated, and a photo without colours stays without.
 
         Raises:
             RestoreFormerError: not enough memory for a tile.
         """
         size = enlarged_size(photo, upscale)
-        colours = photo if photo.ndim == 2 else photo[:, :, :3]
-        result = resized(self._by_network(colours), *size)
+        if photo.ndim == 3 and is_grey(photo):
+            result = np.repeat(resized(self._by_network(photo[:, :, 0]), *size)[:, :, None], 3, 2)
+        else:
+            result = resized(self._by_network(photo if photo.ndim == 2 else photo[:, :, :3]), *size)
         if photo.ndim == 3 and photo.shape[2] == 4:
             return np.dstack([result, resized(np.ascontiguousarray(photo[:, :, 3]), *size)])
         return result
@@ -110,9 +120,9 @@ class Upsampler:
         result = np.empty((height * self.scale, width * self.scale, *photo.shape[2:]), photo.dtype)
         for y, x in self._tiles(height, width):
             # What the network is shown, and how much of it lies before the tile.
-            top, left = max(0, y - MARGIN), max(0, x - MARGIN)
+            top, left = max(0, y - self.margin), max(0, x - self.margin)
             bottom, right = y + (self.tile or height), x + (self.tile or width)
-            shown = self._upsampled(photo[top : bottom + MARGIN, left : right + MARGIN])
+            shown = self._upsampled(photo[top : bottom + self.margin, left : right + self.margin])
             kept = shown[(y - top) * self.scale : (bottom - top) * self.scale]
             kept = kept[:, (x - left) * self.scale : (right - left) * self.scale]
             result[y * self.scale : bottom * self.scale, x * self.scale : right * self.scale] = kept
@@ -131,11 +141,16 @@ class Upsampler:
         rgb = torch.from_numpy(np.ascontiguousarray(bgr[:, :, ::-1])).to(self.device)
         try:
             out: Tensor = self.net((rgb.permute(2, 0, 1).float() / greatest)[None])[0]
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
             raise RestoreFormerError(
-                f"Expected memory for a tile of {part.shape[1]}x{part.shape[0]}, there is none: choose smaller tiles."
+                f"Expected to enlarge a tile of {part.shape[1]}x{part.shape[0]}, could not: {_first_line(error)} If "
+                "it was for want of memory, choose smaller tiles."
             ) from error
         image = (out.clamp(0, 1) * greatest).round().permute(1, 2, 0).cpu().numpy()[:, :, ::-1].astype(part.dtype)
         if part.ndim == 2:
             return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY).astype(part.dtype, copy=False)
         return image
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -20,6 +20,7 @@ from restoreformer.archs.layouts import LAYOUTS, RELEASED_KEY, RELEASED_PREFIX, 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.options import check_arguments, read_options
 from restoreformer.pretrained import sha256
+from restoreformer.program import option_parser
 
 # What is known to be no part of the network: other sets, what Lightning keeps beside them, a count, and the
 # losses and discriminators of the released training.
@@ -195,7 +196,7 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("input", type=Path, help="a network file of any layout, or a pretrained name")
     parser.add_argument("output", type=Path, help="the file to write; never the input")
     parser.add_argument("--format", choices=LAYOUTS, help="its layout (default: by its suffix)")

@@ -4,7 +4,6 @@ make demo
 make demo DATA=folder_of_face_photos
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from restoreformer.detection import Detector, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, read, resize, write
 from restoreformer.inference.alignment import alignment, crop_face
+from restoreformer.program import option_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "demo_output"
@@ -155,7 +155,7 @@ def compare(name: str, original: Image, photo: Path) -> tuple[Path, float, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--data", type=Path, help="folder of face photos (default: scikit-image's astronaut)")
     args = parser.parse_args()
     shutil.rmtree(OUT, ignore_errors=True)

@@ -8,7 +8,6 @@ one, and a record of all that. --remove takes it back byte for byte; what was ch
 exit status is 1.
 """
 
-import argparse
 import hashlib
 import json
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.program import option_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ".restoreformer_link.json"
@@ -203,7 +203,7 @@ def _sha256(content: bytes) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("checkout", type=Path, help="the folder that holds BasicSR's setup.py and basicsr/")
     parser.add_argument("--remove", action="store_true", help="take back what was written")
     args = parser.parse_args()

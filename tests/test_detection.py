@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from restoreformer import pretrained
+from restoreformer import detection, pretrained
 from restoreformer.detection import LONGEST_SIDES, build_detector
 from restoreformer.errors import RestoreFormerError
 
@@ -29,6 +29,24 @@ def test_large_photos_are_searched_small_and_answered_large(astronaut):
     (face,) = build_detector("centerface")(large)
     ratio = large.shape[0] / 512
     assert np.abs((face.landmarks + 0.5) / ratio - 0.5 - ASTRONAUT).max() < 5
+
+
+def test_what_is_not_found_is_looked_for_in_a_smaller_picture(monkeypatch):
+    """Places are told in the photo's pixels, to the half of one."""
+    sizes = []
+
+    def found_at_320(image):
+        sizes.append(max(image.shape))
+        box, landmarks = np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32)
+        return [detection.DetectedFace(box, 0.9, landmarks)] if max(image.shape) == 320 else []
+
+    monkeypatch.setitem(detection.DETECTORS, "small", lambda *_: found_at_320)
+    (face,) = build_detector("small")(np.zeros((960, 1600, 3), np.uint8))
+    assert sizes == [1280, 640, 320]
+    # A pixel of the smaller picture is five by five; the middle of the first is at 2.
+    assert face.box.tolist() == [2, 2, 47, 47] and face.landmarks.tolist() == [[2, 2]] * 5
+    sizes.clear()
+    assert build_detector("small")(np.zeros((300, 500, 3), np.uint8)) and sizes == [500, 320]
 
 
 def test_largest_first_and_none(astronaut):

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import flop_registry
 from tqdm import tqdm
 
 from restoreformer.memory import keep_freed_memory
+from restoreformer.program import option_parser
 
 Row = Mapping[str, Any]
 _CLEAR_PEAK, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -28,7 +29,7 @@ _CLEAR_PEAK, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 def arguments(description: str | None, rounds: int) -> argparse.ArgumentParser:
     """The options that every timing script has; :func:`begin` acts on them."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(description)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--keep-memory", action="store_true")

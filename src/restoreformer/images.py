@@ -61,7 +61,9 @@ def write(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """
     make_folder(path.parent)
     try:
-        whole, data = cv2.imencode(path.suffix, image)
+        # Of itself OpenCV writes WebP without loss, several times as large; 95 is what JPEG has.
+        options = [cv2.IMWRITE_WEBP_QUALITY, 95] if path.suffix.lower() == ".webp" else []
+        whole, data = cv2.imencode(path.suffix, image, options)
     except cv2.error as error:
         raise RestoreFormerError(f"Expected to write {path}, could not: {str(error).strip()}.") from error
     part = path.with_name(f".{path.name}.part")

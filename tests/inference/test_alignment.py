@@ -21,6 +21,13 @@ def test_the_transform_is_found(size):
     )
 
 
+def test_the_transform_is_as_exact_far_from_the_origin():
+    landmarks = TEMPLATE.astype(np.float64) * 0.07 + 11.3
+    near, far = alignment(landmarks, 512), alignment(landmarks + 50_000, 512)
+    np.testing.assert_allclose(far[:, :2], near[:, :2], atol=1e-9)
+    np.testing.assert_allclose(far @ [50_020, 50_030, 1], near @ [20, 30, 1], atol=1e-4)
+
+
 def test_coinciding_landmarks():
     assert alignment(np.full((5, 2), 7.0), 512) is None
 

@@ -1,5 +1,4 @@
 import base64
-import re
 from html.parser import HTMLParser
 
 import cv2
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.inference.comparison_page import LONGEST_SIDE, ComparisonPage, embedded_pair
+from restoreformer.inference.comparison_page import LONGEST_SIDE, ComparisonPage, embedded_pair, shown_in
 
 
 class Page(HTMLParser):
@@ -30,7 +29,7 @@ class Page(HTMLParser):
 
 
 def decoded(address):
-    data = base64.b64decode(address.removeprefix("data:image/jpeg;base64,"), validate=True)
+    data = base64.b64decode(address.removeprefix("data:image/webp;base64,"), validate=True)
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
@@ -55,21 +54,25 @@ def test_a_page_holds_all_that_it_shows(tmp_path, astronaut):
 def test_a_page_goes_on_where_one_is(tmp_path, face):
     pair = embedded_pair(face, face)
     path = tmp_path / "index.html"
+    assert shown_in(path) is None
 
-    def write(name, keep=True):
+    def write(name, keep, failure=None):
         with ComparisonPage(path, "Photos", keep) as page:
-            page.add(name, pair)
-            page.finish(f"{name} done", [f"{name} failed"])
+            page.add(name, pair, failure)
+            page.finish(f"{name} done", [f"{name} unread"])
         Page(path.read_text())
-        return re.findall("<figcaption>(.*)</figcaption>", path.read_text())
+        return shown_in(path)
 
-    assert write("a") == ["a"] and write("b") == ["a", "b"]
-    assert "a failed" not in path.read_text() and "b failed" in path.read_text()
+    assert write("a <1>", set()) == {"a <1>": True}
+    assert write("b", {"a <1>"}, "was cut off") == {"a <1>": True, "b": False}
+    assert "a &lt;1&gt; unread" not in path.read_text() and "b unread" in path.read_text()
+    assert "was cut off" in path.read_text()
     # A process that was killed left this, its last photo half written.
     path.rename(tmp_path / ".index.html.part")
     text = (tmp_path / ".index.html.part").read_text()
     (tmp_path / ".index.html.part").write_text(text[: text.rindex("</figure>") - 20])
-    assert write("c") == ["a", "c"] and write("d", keep=False) == ["d"]
+    assert shown_in(path) == {"a <1>": True}
+    assert write("c", {"a <1>"}) == {"a <1>": True, "c": True} and write("d", set()) == {"d": True}
 
 
 def test_what_was_done_before_an_interruption_is_shown(tmp_path, face):
@@ -80,6 +83,12 @@ def test_what_was_done_before_an_interruption_is_shown(tmp_path, face):
 
 
 def test_a_page_that_cannot_be_written(tmp_path):
-    (tmp_path / ".index.html.part").mkdir()
+    (tmp_path / ".index.html.new").mkdir()
     with pytest.raises(RestoreFormerError, match=r"Expected to write .*index\.html, could not: Is a directory"):
         ComparisonPage(tmp_path / "index.html", "Photos")
+    (tmp_path / ".index.html.new").rmdir()
+    with (
+        pytest.raises(RestoreFormerError, match=r"Expected to write .*index\.html, could not: No such file"),
+        ComparisonPage(tmp_path / "index.html", "Photos"),
+    ):
+        (tmp_path / ".index.html.part").unlink()

@@ -78,6 +78,10 @@ def test_errors(model, restorer, tmp_path, small_net, astronaut):
             restorer.restore(astronaut, **wrong)
     with pytest.raises(RestoreFormerError, match=r"Expected a BGR image \(h, w, 3\) of uint8, got \(512, 512\)"):
         restorer.restore_aligned([astronaut[:, :, 0]])
+    assert len(restorer.restore_aligned(face for face in [astronaut])) == 1
+    for misused in (lambda: restorer.restore([astronaut]), lambda: next(restorer.restore_many(astronaut))):
+        with pytest.raises(RestoreFormerError, match="Expected a photo as an array or a file|Expected several photos"):
+            misused()
     with pytest.raises(RestoreFormerError, match="Expected a detector for whole photos"):
         FaceRestorer(model, None, "cpu").restore(astronaut)
     save_checkpoint(tmp_path / "dictionary.pth", HQDictionary(**small_net))

@@ -59,6 +59,13 @@ def test_every_kind_of_photo(astronaut, dtype, channels):
         assert (whole[:, :, 3] == before[:, :, 3]).all()
 
 
+def test_beyond_the_face_its_border_is_not_seen(astronaut):
+    """A face of one colour shows no other, though its outermost pixels are sampled beyond its border."""
+    photo = np.full((200, 200, 3), 200, np.uint8)
+    paste_face(photo, np.full((64, 64, 3), 200, np.uint8), alignment(TEMPLATE / 4 + 37.3, 64))
+    assert (photo == 200).all()
+
+
 def test_strength_goes_from_the_photo_to_the_face(astronaut):
     matrix = alignment(LANDMARKS, 64)
     face = np.full((64, 64, 3), 200, np.uint8)

@@ -14,7 +14,7 @@ def names(folder, *files, **options):
 
 
 def test_photos_of_one_name_have_results_of_two(tmp_path):
-    found = names(tmp_path, "a.jpg", "a.png", "a_jpg.png", "b.c.JPG", "notes.txt", "d.webp")
+    found = names(tmp_path, "a.jpg", "a.png", "a_jpg.png", "b.c.JPG", "notes.txt", "d.webp", "._a.jpg")
     assert found == {
         "a.jpg": "a_jpg",
         "a.png": "a_png",
@@ -35,8 +35,12 @@ def test_results_among_the_photos_are_no_photos(tmp_path):
     files = ("a.jpg", "results/restored_imgs/a.jpg")
     found = names(tmp_path, *files, recursive=True, output=tmp_path / "results")
     assert list(found) == ["a.jpg"]
-    # Written into the photos' own folder they cannot be told apart; the first time there are none.
-    assert list(names(tmp_path, *files, output=tmp_path)) == ["a.jpg"]
+    # Into the photos' own folder, too.
+    again = names(tmp_path, "restored_imgs/a.jpg", "cmp/a_00.png", recursive=True, output=tmp_path)
+    assert list(again) == ["a.jpg", "results/restored_imgs/a.jpg"]
+    # Asked for by themselves they are photos, and so are photos below the output.
+    assert len(list_photos(tmp_path / "cmp", output=tmp_path)) == 1
+    assert len(list_photos(tmp_path / "results", recursive=True, output=tmp_path)) == 1
 
 
 def test_a_file_of_any_suffix_and_nothing(tmp_path):

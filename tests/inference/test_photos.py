@@ -52,6 +52,18 @@ def test_files_are_read_as_pillow_reads_them_upright(tmp_path, mode, kind, turne
         assert (photo[:, :, 3] == expected[:, :, 3]).all()
 
 
+def test_grey_with_one_value_for_transparent(tmp_path):
+    image = PIL.Image.fromarray(RGBA[:, :, 0].copy())
+    image.save(tmp_path / "photo.png", transparency=int(RGBA[2, 3, 0]))
+    photo = read_photo(tmp_path / "photo.png")
+    assert photo.shape == (5, 7, 4) and photo[2, 3, 3] == 0 and is_grey(photo)
+
+
+def test_sides_that_a_kind_of_file_does_not_have(tmp_path):
+    with pytest.raises(RestoreFormerError, match=r"Expected sides of up to 16383 .*, got 16384x1: write PNG"):
+        write_photo(tmp_path / "photo.webp", np.zeros((1, 16384), np.uint8))
+
+
 def test_deep_files_come_back(tmp_path):
     deep = np.random.default_rng(1).integers(0, 65536, (5, 7, 4)).astype(np.uint16)
     for photo in (deep, deep[:, :, :3].copy(), deep[:, :, 0].copy()):
@@ -88,7 +100,7 @@ def test_what_is_no_photo_is_told(tmp_path):
         read_photo(tmp_path / "float.tiff")
     for name, content in (("text.jpg", b"not a photo"), ("empty.png", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(RestoreFormerError, match=f"got {len(content)} bytes that are none"):
+        with pytest.raises(RestoreFormerError, match=f"got {len(content)} bytes that OpenCV does not read"):
             read_photo(tmp_path / name)
     with pytest.raises(RestoreFormerError, match="could not read it: Is a directory"):
         read_photo(tmp_path)
@@ -102,7 +114,7 @@ def test_what_there_is_of_a_photo_that_is_cut_off(tmp_path, astronaut):
     assert caught.value.photo.shape == (512, 512, 3)
     assert np.abs(caught.value.photo[:200].astype(int) - astronaut[:200]).mean() < 4
     (tmp_path / "photo.jpg").write_bytes(whole[:100])
-    with pytest.raises(RestoreFormerError, match="got 100 bytes that are none"):
+    with pytest.raises(RestoreFormerError, match="got 100 bytes that OpenCV does not read"):
         read_photo(tmp_path / "photo.jpg")
 
 

@@ -55,7 +55,12 @@ def test_what_goes_wrong_is_in_the_line(tmp_path, model, restorers, face):
     files["cut.jpg"].write_bytes(data.tobytes()[: len(data) // 2])
     cv2.imwrite(str(files["empty.gif"]), np.full((90, 90, 3), 100, np.uint8))
     shown = {name: restore_upload(path, restorers, model, tmp_path) for name, path in files.items()}
-    assert shown["broken.png"] == ("Expected an image in broken.png, got 10 bytes that are none.", None, None, ())
+    assert shown["broken.png"] == (
+        "Expected an image in broken.png, got 10 bytes that OpenCV does not read as one.",
+        None,
+        None,
+        (),
+    )
     assert "restored: 480x480 pixels" in shown["cut.jpg"].line and "cut.jpg, it is cut off" in shown["cut.jpg"].line
     assert shown["cut.jpg"].result.is_file() and len(shown["cut.jpg"].faces) >= 2
     assert shown["empty.gif"].line.startswith("Expected a face in empty.gif, found none")
