@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.archs.precision import set_precision
@@ -17,6 +18,7 @@ from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, resize, to_batch, to_images
 from restoreformer.inference.alignment import alignment, crop_face, from_resized
 from restoreformer.inference.batches import PlacedPhoto, in_batches
+from restoreformer.inference.onnx_network import OnnxNetwork
 from restoreformer.inference.pasting import paste_face
 from restoreformer.inference.photos import Photo, as_bgr, check_photo, in_grey, is_grey, read_photo
 from restoreformer.inference.upsampling import Upsampler, enlarged
@@ -75,7 +77,8 @@ class FaceRestorer:
 
     Args:
         model: a name of ``restoreformer.pretrained.FILES`` or a path: the authors' ``.ckpt``, GFPGAN's
-            ``.pth`` or a file that training here wrote.
+            ``.pth``, a file that training here wrote, or an ``.onnx`` of ``scripts/export_onnx.py``, which has its
+            own precision.
         detector: what ``restoreformer.detection.build_detector`` takes, or None to restore aligned faces only.
         device: ``cuda``, ``mps``, ``cpu``; None takes the best there is.
         weights_dir: searched first for pretrained files, and downloaded to.
@@ -109,11 +112,7 @@ class FaceRestorer:
             raise RestoreFormerError(f"Expected a batch_size of 1 or more, got {batch_size}.")
         self.device = choose_device(device)
         self.batch_size = batch_size
-        self.net = build_from_checkpoint(read_checkpoint(local_file(model, weights_dir)))
-        set_precision(self.net, precision)
-        self.net.to(self.device).to(memory_format=torch.channels_last)
-        if compile:
-            self.net.compile()
+        self.net = _build_network(local_file(model, weights_dir), self.device, precision, compile)
         self.size = self.net.resolution
         self.detect = None if detector is None else build_detector(detector, weights_dir, self.device, confidence)
         self.enlarge = enlarged if background is None else Upsampler(background, self.device, weights_dir, tile)
@@ -254,6 +253,23 @@ def check_upscale(upscale: float) -> None:
     """
     if not 1 <= upscale <= LARGEST_UPSCALE:
         raise RestoreFormerError(f"Expected upscale from 1 to {LARGEST_UPSCALE}, got {upscale}.")
+
+
+def _build_network(path: Path, device: torch.device, precision: str, compile: bool) -> VQAutoencoder | OnnxNetwork:
+    """The network of a file, ready to restore."""
+    if path.suffix == ".onnx":
+        if precision != "fp32" or compile:
+            raise RestoreFormerError(
+                f"Expected neither precision nor compile with {path}, whose precision was chosen when it was exported, "
+                f"got precision {precision} and compile {compile}: leave them out."
+            )
+        return OnnxNetwork(path, device)
+    net = build_from_checkpoint(read_checkpoint(path))
+    set_precision(net, precision)
+    net.to(device).to(memory_format=torch.channels_last)
+    if compile:
+        net.compile()
+    return net
 
 
 def check_aligned(face: Image) -> None:

@@ -16,8 +16,8 @@ NORM_GROUPS = 32
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """What runs inside keeps the precision of its inputs; on devices that know autocast at all."""
-    if not torch.amp.is_autocast_available(device.type):
+    """What runs inside keeps the precision of its inputs; on devices that know autocast at all, and where it is on."""
+    if not torch.amp.is_autocast_available(device.type) or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
@@ -123,8 +123,11 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel = _doubling(_doubling(self.conv.weight, 2), 3).transpose(0, 1)
-        return F.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1)
+        return F.conv_transpose2d(x, self.kernel(), self.conv.bias, stride=2, padding=1)
+
+    def kernel(self) -> Tensor:
+        """The weights of that transposed convolution, ``(channels, channels, 4, 4)``."""
+        return _doubling(_doubling(self.conv.weight, 2), 3).transpose(0, 1)
 
 
 def _doubling(weight: Tensor, dim: int) -> Tensor:

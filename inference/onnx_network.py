@@ -1,0 +1,131 @@
+"""Networks in ONNX files that ``scripts/export_onnx.py`` wrote, run by onnxruntime."""
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restoreformer import __version__
+from restoreformer.archs.autoencoder import VQAutoencoder
+from restoreformer.archs.checkpoint import network_config
+from restoreformer.errors import RestoreFormerError
+
+INPUT, OUTPUT = "lq", "restored"
+
+
+def onnx_package(name: str) -> ModuleType:
+    """A package of the extra ``onnx``.
+
+    Raises:
+        RestoreFormerError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise RestoreFormerError(
+            f'Expected the package {name} for ONNX files, found none: pip install "restoreformer-basicsr[onnx]".'
+        ) from error
+
+
+def onnx_metadata(net: VQAutoencoder, precision: str) -> dict[str, str]:
+    """What a file says of its network, and :class:`OnnxNetwork` reads."""
+    return {
+        "restoreformer.config": json.dumps(network_config(net)),
+        "restoreformer.resolution": str(net.resolution),
+        "restoreformer.precision": precision,
+        "restoreformer.version": __version__,
+    }
+
+
+class OnnxNetwork:
+    """A restoring network, called as those of torch are. Threads may share one.
+
+    Args:
+        path: the file.
+        device: where it computes: on an NVIDIA GPU for ``cuda``, which takes the package onnxruntime-gpu, and else
+            on the CPU, with as many threads as torch uses.
+
+    Attributes:
+        resolution: the side of its images.
+        config: the registered name and the arguments of the network that was exported.
+        precision: what half of it computes in, see :func:`~restoreformer.archs.precision.set_precision`.
+        version: of this project, at the export.
+
+    Raises:
+        RestoreFormerError: no onnxruntime, none for that device, no file, or not one of ``scripts/export_onnx.py``.
+    """
+
+    def __init__(self, path: str | Path, device: torch.device) -> None:
+        self._session = _session(Path(path), device)
+        told = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self.config: dict[str, Any] = json.loads(told["restoreformer.config"])
+            self.resolution = int(told["restoreformer.resolution"])
+            self.precision = told["restoreformer.precision"]
+            self.version = told["restoreformer.version"]
+        except (KeyError, ValueError) as error:
+            raise RestoreFormerError(
+                f"Expected a file of scripts/export_onnx.py at {path}, got one without its metadata: {error}."
+            ) from error
+        sides = [3, self.resolution, self.resolution]
+        tensors = (*self._session.get_inputs(), *self._session.get_outputs())
+        free = all(not isinstance(t.shape[0], int) and t.shape[1:] == sides for t in tensors)
+        if not free or [(t.name, t.type) for t in tensors] != [(INPUT, "tensor(float)"), (OUTPUT, "tensor(float)")]:
+            raise RestoreFormerError(
+                f"Expected {INPUT} and {OUTPUT} of {['n', *sides]} and float in {path}, got "
+                f"{', '.join(f'{t.name} of {t.shape} and {t.type}' for t in tensors)}: export it again."
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Restore.
+
+        Args:
+            x: RGB images, ``(n, 3, resolution, resolution)``, float32, [-1, 1].
+
+        Returns:
+            Images of the same shape, about [-1, 1], on the device of ``x``.
+
+        Raises:
+            RestoreFormerError: images of another form.
+        """
+        expected = (3, self.resolution, self.resolution)
+        if x.ndim != 4 or x.shape[1:] != expected or x.dtype != torch.float32:
+            raise RestoreFormerError(
+                f"Expected images of {('n', *expected)} and float32, got {tuple(x.shape)} and {x.dtype}: resize them."
+            )
+        (restored,) = self._session.run([OUTPUT], {INPUT: x.detach().cpu().contiguous().numpy()})
+        # An array of onnxruntime's keeps all the memory that its session has.
+        return torch.from_numpy(restored).to(x.device, copy=True)
+
+
+def _session(path: Path, device: torch.device) -> Any:
+    onnxruntime = onnx_package("onnxruntime")
+    if not path.is_file():
+        raise RestoreFormerError(f"Expected an ONNX file at {path}, found none.")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device.type == "cuda":
+        providers = [("CUDAExecutionProvider", {"device_id": device.index or 0})]
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise _no_cuda(device)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise RestoreFormerError(f"Expected an ONNX file at {path}, could not read it: {reason}") from error
+    # Where CUDA's libraries do not load, onnxruntime goes on with the CPU.
+    if device.type == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        raise _no_cuda(device)
+    return session
+
+
+def _no_cuda(device: torch.device) -> RestoreFormerError:
+    return RestoreFormerError(
+        f"Expected onnxruntime with CUDA for device {device}, got one without: install onnxruntime-gpu in place of "
+        "onnxruntime, or take --device cpu."
+    )
