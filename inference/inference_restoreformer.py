@@ -140,7 +140,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nerror: interrupted; --skip-existing goes on where this stopped\n")
         sys.exit(130)
-    sys.exit(0 if whole else 1)
+    if not whole:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

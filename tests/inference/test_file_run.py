@@ -183,9 +183,8 @@ def test_an_interruption_leaves_what_is_done_and_says_how_to_go_on(tmp_path, mod
     assert "</html>" in (tmp_path / "out" / "index.html").read_text()
     monkeypatch.setattr(FaceRestorer, "restore_aligned", restore)
     monkeypatch.setattr(sys, "argv", [*arguments, "--skip-existing"])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 0 and figures(tmp_path / "out" / "index.html") == ["0.png", "1.png", "2.png"]
+    main()
+    assert figures(tmp_path / "out" / "index.html") == ["0.png", "1.png", "2.png"]
 
 
 def test_names_that_this_system_cannot_print(tmp_path, model, astronaut):

@@ -11,6 +11,7 @@ import torch
 from onnx import TensorProto, helper
 
 from restoreformer import __version__
+from restoreformer.archs.checkpoint import network_config
 from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_image, to_tensor
@@ -45,7 +46,7 @@ def file(tmp_path, metadata):
 def test_batches_of_any_size_and_order_of_memory(file, small_net):
     network = OnnxNetwork(file, CPU)
     assert (network.resolution, network.precision, network.version) == (64, "fp16", __version__)
-    assert network.config == {"type": "RestoreFormer", **small_net, "fusion": "mhca-p"}
+    assert network.config == network_config(RestoreFormer(**small_net))
     for count in (1, 2, 5):
         x = torch.rand(count, 3, 64, 64).to(memory_format=torch.channels_last)
         assert torch.equal(network(x), -x / 2)
