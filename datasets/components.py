@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
-from restoreformer.images import make_folder
 from restoreformer.pretrained import local_file
+from restoreformer.whole_file import whole_file
 
 Box = list[float]
 Boxes = dict[str, Box]
@@ -92,14 +92,9 @@ def write_boxes(path: str | Path, boxes: Mapping[str, Boxes]) -> None:
         RestoreFormerError: they cannot be written there.
     """
     path = Path(path)
-    make_folder(path.parent)
     plain = {name: {region: list(box) for region, box in entry.items()} for name, entry in boxes.items()}
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as part:
         torch.save(plain, part)
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise RestoreFormerError(f"Expected to write {path}, could not: {error}") from error
 
 
 def find_boxes(boxes: Mapping[str, Boxes], name: str) -> Boxes | None:

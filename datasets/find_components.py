@@ -17,9 +17,10 @@ from restoreformer.datasets.image_source import ImageSource
 from restoreformer.detection import CHOICES, Detector, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME
-from restoreformer.images import SUFFIXES, Image, make_folder, resize, tiled, write
+from restoreformer.images import SUFFIXES, Image, resize, tiled, write
 from restoreformer.parallel import ordered_map
 from restoreformer.program import option_parser
+from restoreformer.whole_file import make_folder
 
 SHEET_FACES = 16
 # As the option files enlarge them.

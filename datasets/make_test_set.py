@@ -21,9 +21,10 @@ from tqdm import tqdm
 from restoreformer.datasets.degradation import PRESETS, Strengths, file_generator, file_seed
 from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import make_folder, squared, write
+from restoreformer.images import squared, write
 from restoreformer.parallel import ordered_map
 from restoreformer.program import option_parser
+from restoreformer.whole_file import make_folder, whole_file
 
 MANIFEST = "manifest.csv"
 
@@ -106,9 +107,8 @@ def _write_manifest(path: Path, names: Sequence[str], drawn: Sequence[Strengths]
         # repr gives a float back to the last bit.
         values = ["" if v is None else " ".join(map(repr, v)) if isinstance(v, tuple) else repr(v) for v in strengths]
         rows.writerow([name, *values, *file_seed(name, seed)])
-    part = path.with_suffix(".part")
-    part.write_text(text.getvalue(), encoding="utf-8", newline="\n")
-    part.rename(path)
+    with whole_file(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import lmdb
 from filelock import FileLock, Timeout
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import make_folder
+from restoreformer.whole_file import make_folder
 
 JOURNAL = "packing.jsonl"
 # A writer that was killed leaves workers, who end within moments, with its lock.

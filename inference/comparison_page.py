@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import cv2
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, make_folder, resize
+from restoreformer.images import Image, resize
+from restoreformer.whole_file import make_folder
 
 # Longest side in pixels, and WebP quality, of the pictures in the page: to look at, not to keep. A page of a thousand
 # photos has about 100 MB.

@@ -23,11 +23,11 @@ from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.archs.precision import set_precision
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import make_folder
 from restoreformer.inference.face_restorer import DEFAULT_MODEL
 from restoreformer.inference.onnx_network import INPUT, OUTPUT, OnnxNetwork, onnx_metadata, onnx_package
 from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
+from restoreformer.whole_file import whole_file
 
 # The first is what torch's exporter is written for.
 OPSETS = range(18, 25)
@@ -218,18 +218,10 @@ def export_checked(net: VQAutoencoder, path: Path, precision: str = "fp32", opse
         RestoreFormerError: as :func:`export` and :func:`check` do, or it cannot be written there.
     """
     content = export(net, precision, opset).SerializeToString()
-    make_folder(path.parent)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as part:
         part.write_bytes(content)
         del content
-        results = check(net, part)
-        part.replace(path)
-    except OSError as error:
-        raise RestoreFormerError(f"Expected to write {path}, could not: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return results
+        return check(net, part)
 
 
 def main() -> None:

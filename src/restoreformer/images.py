@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.whole_file import whole_file
 
 Image = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -59,35 +60,16 @@ def write(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     Raises:
         RestoreFormerError: it cannot be written there, or not as that kind.
     """
-    make_folder(path.parent)
     try:
         # Of itself OpenCV writes WebP without loss, several times as large; 95 is what JPEG has.
         options = [cv2.IMWRITE_WEBP_QUALITY, 95] if path.suffix.lower() == ".webp" else []
         whole, data = cv2.imencode(path.suffix, image, options)
     except cv2.error as error:
         raise RestoreFormerError(f"Expected to write {path}, could not: {str(error).strip()}.") from error
-    part = path.with_name(f".{path.name}.part")
-    try:
-        if not whole:
-            raise OSError("the image could not be encoded")
+    if not whole:
+        raise RestoreFormerError(f"Expected to write {path}, could not encode {image.shape} of {image.dtype} so.")
+    with whole_file(path) as part:
         part.write_bytes(data.tobytes())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise RestoreFormerError(f"Expected to write {path}, could not: {reason}.") from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are not.
-
-    Raises:
-        RestoreFormerError: it cannot be made there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RestoreFormerError(f"Expected to write into {folder}, could not: {error.strerror}.") from error
 
 
 def resize(image: Image, width: int, height: int) -> Image:
