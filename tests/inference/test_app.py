@@ -89,7 +89,7 @@ def test_a_photo_is_restored_in_a_browser(tmp_path, browser, program, model, ast
         page.locator("input[type=file]").set_input_files(tmp_path / name)
         page.wait_for_function("told => document.querySelector('textarea').value.startsWith(told)", arg=told)
 
-    upload("broken.png", "Expected an image in broken.png, got 10 bytes that are none.")
+    upload("broken.png", "Expected an image in broken.png, got 10 bytes that OpenCV does not read as one.")
     assert restore.is_disabled()
     page.get_by_role("button", name="Clear").click()
     upload("astronaut.png", "astronaut.png: 512x512 pixels.")
