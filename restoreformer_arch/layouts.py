@@ -94,7 +94,8 @@ def write_tensors(path: Path, layout: str, sets: Mapping[str, Mapping[str, Tenso
     # Not in the order of memory that a network was trained in.
     sets = {key: {name: v.contiguous() for name, v in tensors.items()} for key, tensors in sets.items()}
     if layout == "safetensors":
-        path.write_bytes(save(dict(sets["params"]), {"format": "pt", "config": json.dumps(config)}))
+        # One entry: of several the order, and with it the file's digest, would be left to chance.
+        path.write_bytes(save(dict(sets["params"]), {"config": json.dumps(config)}))
         return
     if layout == "released":
         sets = {key: {RELEASED_PREFIX + name: v for name, v in t.items()} for key, t in sets.items()}
