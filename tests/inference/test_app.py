@@ -9,20 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from restoreformer.archs.checkpoint import save_checkpoint
-from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.inference.app import build_page, check_address
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.inference.uploads import KeptRestorers
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture
-def model(tmp_path, small_net):
-    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
-    return tmp_path / "net.pth"
 
 
 @pytest.fixture

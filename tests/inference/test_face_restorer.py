@@ -11,16 +11,10 @@ import torch
 
 from restoreformer.archs.checkpoint import save_checkpoint
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
-from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerPaper
+from restoreformer.archs.restoreformer_arch import RestoreFormerPaper
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_tensor
 from restoreformer.inference.face_restorer import FaceRestorer
-
-
-@pytest.fixture
-def model(tmp_path, small_net):
-    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
-    return tmp_path / "net.pth"
 
 
 @pytest.fixture

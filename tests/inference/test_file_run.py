@@ -10,19 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from restoreformer.archs.checkpoint import save_checkpoint
-from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.inference.file_run import FileRun
 from restoreformer.inference.inference_restoreformer import main, make_run, parser, restore_files
 from restoreformer.inference.photo_list import list_photos
-
-
-@pytest.fixture
-def model(tmp_path, small_net):
-    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
-    return tmp_path / "net.pth"
 
 
 @pytest.fixture

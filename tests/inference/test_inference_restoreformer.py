@@ -5,17 +5,9 @@ import sys
 
 import cv2
 import numpy as np
-import pytest
 
 from restoreformer.archs.checkpoint import save_checkpoint
 from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
-from restoreformer.archs.restoreformer_arch import RestoreFormer
-
-
-@pytest.fixture
-def model(tmp_path, small_net):
-    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
-    return tmp_path / "net.pth"
 
 
 def run(*arguments):

@@ -11,17 +11,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from restoreformer.archs.checkpoint import save_checkpoint
-from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.inference.photos import read_photo
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def command(tmp_path, small_net):
-    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
-    script = [sys.executable, "-W", "ignore", "inference/inference_restoreformer.py", "--model", tmp_path / "net.pth"]
+def command(tmp_path, model):
+    script = [sys.executable, "-W", "ignore", "inference/inference_restoreformer.py", "--model", model]
     return list(map(str, [*script, "--detector", "centerface", "-i", tmp_path / "photos", "-o", tmp_path / "out"]))
 
 

@@ -5,8 +5,6 @@ import cv2
 import numpy as np
 import pytest
 
-from restoreformer.archs.checkpoint import save_checkpoint
-from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.inference import uploads
 from restoreformer.inference.face_restorer import FaceRestorer
@@ -15,9 +13,9 @@ from restoreformer.inference.uploads import KeptRestorers, preview, restore_uplo
 
 
 @pytest.fixture
-def model(tmp_path, small_net):
-    save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
-    return str(tmp_path / "net.pth")
+def model(model):
+    """By its name, as a page has it."""
+    return str(model)
 
 
 @pytest.fixture
