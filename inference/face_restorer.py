@@ -224,7 +224,7 @@ class FaceRestorer:
 
 
 def mix(before: Image, after: Image, strength: float) -> Image:
-    """``after`` where ``strength`` is 1, ``before`` where it is 0, between them their weighted mean."""
+    """Two images ``(h, w, 3)`` of uint8: at ``strength`` 1 ``after``, at 0 ``before``, between them their mixture."""
     if strength == 1:
         return after
     return cv2.addWeighted(after, strength, before, 1 - strength, 0).astype(np.uint8, copy=False)

@@ -20,7 +20,8 @@ MARGIN = 16
 
 
 def enlarged(photo: Photo, upscale: float) -> Photo:
-    """The photo with sides ``upscale`` times as long, rounded, by cubic interpolation; always another array.
+    """The photo, of any form that a photo has, with sides ``upscale`` times as long, by cubic interpolation; always
+    another array.
 
     Raises:
         RestoreFormerError: no longer a size that OpenCV has.
@@ -35,7 +36,8 @@ def enlarged_size(photo: Photo, upscale: float) -> tuple[int, int]:
 
 
 def resized(photo: Photo, width: int, height: int) -> Photo:
-    """The photo at another size: averaged where it shrinks, cubic where it grows.
+    """The photo ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` at another size: averaged where it shrinks, cubic where it
+    grows.
 
     Raises:
         RestoreFormerError: a size that OpenCV does not have.
