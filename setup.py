@@ -5,6 +5,7 @@ from setuptools import setup
 # The folders stand at the top, one for each of BasicSR's registries, and are imported as one package.
 FOLDERS = {
     "restoreformer": "src/restoreformer",
+    "restoreformer.frozen": "src/restoreformer/frozen",
     "restoreformer.archs": "restoreformer_arch",
     "restoreformer.datasets": "datasets",
     "restoreformer.losses": "losses",

@@ -4,8 +4,8 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from restoreformer.frozen.weights import load_frozen
 from restoreformer.losses.criterion import at_least_float32
-from restoreformer.losses.frozen import load_frozen
 from restoreformer.losses.gram_style_loss import GramStyleLoss
 
 

@@ -10,7 +10,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from restoreformer.archs.autoencoder import AutoencoderOutput
 from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPaper
 from restoreformer.archs.vgg19 import VGG19Encoder
-from restoreformer.losses.frozen import load_frozen
+from restoreformer.frozen.weights import load_frozen
 from restoreformer.models.dictionary_renewal import DictionaryRenewal
 from restoreformer.models.face_model import NO_FILE, FaceModel
 

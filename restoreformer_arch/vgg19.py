@@ -1,39 +1,13 @@
-"""torchvision's VGG-19, for the perceptual loss and as encoder of a recognition-oriented dictionary."""
+"""torchvision's VGG-19 as encoder of a recognition-oriented dictionary."""
 
-import torch
 from torch import Tensor, nn
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.frozen.vgg import ImageNetNormalize, vgg_layers
 
 # Channels after each of the five poolings, and the place of the pooling in torchvision's ``features``.
 WIDTHS = (64, 128, 256, 512, 512)
 POOLINGS = (4, 9, 18, 27, 36)
-
-
-class ImageNetNormalize(nn.Module):
-    """RGB in [-1, 1], ``(n, 3, h, w)``, as torchvision's networks take it."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ((x + 1) / 2 - self.mean) / self.std
-
-
-def vgg19_features(depth: int) -> nn.Sequential:
-    """The first ``depth`` layers of torchvision's VGG-19, under its tensor names, with random weights.
-
-    ``vgg19()`` would make, and fill with chance, 124 million weights of a classifier besides.
-    """
-    # Here, since importing torchvision takes as long as restoring a face.
-    from torchvision.models.vgg import cfgs, make_layers
-
-    return make_layers(cfgs["E"])[:depth]
 
 
 class VGG19Encoder(nn.Module):
@@ -62,7 +36,7 @@ class VGG19Encoder(nn.Module):
                 f"Expected embed_dim {WIDTHS[levels - 2]} with encoder vgg19 of {levels} levels, got {embed_dim}."
             )
         self.normalize = ImageNetNormalize()
-        self.features = vgg19_features(POOLINGS[levels - 2] + 1)
+        self.features = vgg_layers("vgg19", POOLINGS[levels - 2] + 1)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ REGISTERED = {
         "DictionaryLoss",
         "GramStyleLoss",
         "LPIPSLoss",
+        "EdgeVGG16PerceptualLoss",
         "VGG19PerceptualLoss",
     ],
     "MODEL_REGISTRY": ["HQDictionaryModel", "RestoreFormerModel"],

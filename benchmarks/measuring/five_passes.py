@@ -11,8 +11,8 @@ import torch
 from spandrel.architectures.RestoreFormer.__arch.restoreformer_arch import RestoreFormer as SpandrelRestoreFormer
 from torch import Tensor, nn
 
-from restoreformer.archs.arcface_arch import ArcFaceResNet18
 from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.frozen.arcface import ArcFaceResNet18
 from restoreformer.geometry import REGIONS
 from restoreformer.losses.arcface_identity_loss import ArcFaceIdentityLoss
 from restoreformer.models.adaptive_weight import adaptive_weight
@@ -38,7 +38,7 @@ class FivePasses:
             criterion.to(memory_format=torch.contiguous_format)
         if isinstance(identity := self.image_losses.get("l_identity"), ArcFaceIdentityLoss):
             # Ours is made quicker when it is loaded; as released, its weights at random like that one's.
-            identity.net = ArcFaceResNet18().eval().requires_grad_(False).to(model.device)
+            identity.net.net = ArcFaceResNet18().eval().requires_grad_(False).to(model.device)
         self.nets: dict[str, nn.Module] = {"network_g": net}
         for name, adversary in model.adversaries.items():
             self.nets[name] = copy.deepcopy(adversary.net).to(memory_format=torch.contiguous_format)

@@ -9,11 +9,11 @@ import torch
 from golden import fill, golden_input
 from torch import nn
 
-from restoreformer.archs.arcface_arch import ArcFaceResNet18
 from restoreformer.archs.component_discriminator_arch import ComponentDiscriminator
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
 from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
 from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.frozen.arcface import ArcFaceResNet18
 
 HERE = Path(__file__).parent
 GOLDEN = np.load(HERE / "golden.npz")

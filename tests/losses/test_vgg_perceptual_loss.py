@@ -41,5 +41,5 @@ def test_errors(monkeypatch, tmp_path):
     with pytest.raises(RestoreFormerError, match="Expected criterion l1 or l2, got l3"):
         VGG19PerceptualLoss(criterion="l3", weights="none")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "x.pth")
-    with pytest.raises(RestoreFormerError, match="Expected the weights of VGG19Features"):
+    with pytest.raises(RestoreFormerError, match="Expected the weights of VGGFeatures"):
         VGG19PerceptualLoss(weights=str(tmp_path / "x.pth"))
