@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=200, help="of each training (default 200)")
     args = parser.parse_args()
     from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
-    from restoreformer.datasets.image_source import ImageSource
+    from restoreformer.image_source import ImageSource
     from restoreformer.images import to_image
 
     features = Features(args.features)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from restoreformer.datasets.blind_face_dataset import BlindFaceDataset
 from restoreformer.datasets.degradation import PRESETS
-from restoreformer.datasets.image_source import ImageSource
+from restoreformer.image_source import ImageSource
 from restoreformer.program import option_parser
 
 

@@ -14,8 +14,8 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 import cv2
 import numpy as np
 
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.datasets.stored_format import StoredFormat
+from restoreformer.image_source import ImageSource
 from restoreformer.images import decode, squared
 from restoreformer.program import option_parser
 

@@ -17,10 +17,10 @@ from torch.utils.data import Dataset, get_worker_info
 from restoreformer.datasets.bad_records import BadRecords
 from restoreformer.datasets.components import find_boxes, locations, read_boxes
 from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation, file_generator
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.datasets.sampling import SeededIndex
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import REGIONS
+from restoreformer.image_source import ImageSource
 from restoreformer.images import Image, squared, to_tensor
 from restoreformer.parallel import use_one_thread
 

@@ -13,10 +13,10 @@ import cv2
 from tqdm import tqdm
 
 from restoreformer.datasets.components import Boxes, boxes_from_landmarks, locations, nonsense, write_boxes
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.detection import CHOICES, Detector, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME
+from restoreformer.image_source import ImageSource
 from restoreformer.images import SUFFIXES, Image, resize, tiled, write
 from restoreformer.parallel import ordered_map
 from restoreformer.program import option_parser

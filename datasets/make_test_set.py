@@ -19,8 +19,8 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 from tqdm import tqdm
 
 from restoreformer.datasets.degradation import PRESETS, Strengths, file_generator, file_seed
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import ImageSource
 from restoreformer.images import squared, write
 from restoreformer.parallel import ordered_map
 from restoreformer.program import option_parser

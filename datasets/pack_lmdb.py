@@ -20,11 +20,11 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 import PIL.Image
 from tqdm import tqdm
 
-from restoreformer.datasets.image_source import list_images
 from restoreformer.datasets.resumable_lmdb import Outcome, ResumableLmdb
 from restoreformer.datasets.stored_format import CODECS, StoredFormat
 from restoreformer.datasets.verify_lmdb import verify
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import list_images
 from restoreformer.images import decode, read_bytes, squared
 from restoreformer.parallel import ordered_map
 from restoreformer.program import option_parser

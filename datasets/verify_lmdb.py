@@ -9,9 +9,9 @@ from typing import NamedTuple
 import lmdb
 from tqdm import tqdm
 
-from restoreformer.datasets.image_source import ImageSource, read_listing
 from restoreformer.datasets.resumable_lmdb import JOURNAL
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import ImageSource, read_listing
 from restoreformer.images import decode
 from restoreformer.parallel import ordered_map
 

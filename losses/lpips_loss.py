@@ -4,7 +4,7 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
-from restoreformer.frozen.weights import load_frozen
+from restoreformer.frozen.lpips_net import lpips_net
 from restoreformer.losses.criterion import at_least_float32
 from restoreformer.losses.gram_style_loss import GramStyleLoss
 
@@ -29,18 +29,11 @@ class LPIPSLoss(nn.Module):
     ) -> None:
         super().__init__()
         import lpips
-        from torchvision.models import vgg16
 
         self.loss_weight = loss_weight
         self.style = GramStyleLoss(style_weight) if style_weight else None
         self.normalize = lpips.normalize_tensor
-        backbone = vgg16(weights=None)
-        load_frozen(backbone, weights, "LPIPS loss")
-        # pnet_rand keeps the package from fetching a backbone by itself.
-        self.net = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).requires_grad_(False)
-        slices = [getattr(self.net.net, f"slice{i}") for i in range(1, 6)]
-        for name, layer in ((n, m) for s in slices for n, m in s.named_children() if isinstance(m, nn.Conv2d)):
-            layer.load_state_dict(backbone.features[int(name)].state_dict())
+        self.net = lpips_net("vgg", weights, "LPIPS loss")
 
     def forward(self, result: Tensor, gt: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only.

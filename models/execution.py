@@ -4,20 +4,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from basicsr.models.sr_model import SRModel
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
 
 from restoreformer.archs.autoencoder import VQAutoencoder
-from restoreformer.distributed import process_count, total_over_processes
 from restoreformer.errors import RestoreFormerError
+from restoreformer.models.validation import ValidatingModel
 
 AMP = ("bf16",)
 
 
-class ExecutionModel(SRModel):
+class ExecutionModel(ValidatingModel):
     """BasicSR's ``SRModel``, made fast, and at home in several processes with or without GPUs.
 
     ``train`` takes ``amp: bf16`` (autocast), ``checkpointing: true`` (activations of residual blocks are
@@ -34,8 +32,6 @@ class ExecutionModel(SRModel):
                 f"Expected several processes for train: {' and '.join(lonely)} on {opt['num_gpu']} GPUs: start with "
                 "torchrun and --launcher pytorch, or set num_gpu: 1."
             )
-        # Of how many validation images this process has its share.
-        self.share = 0
         super().__init__(opt)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -99,22 +95,3 @@ class ExecutionModel(SRModel):
         with torch.no_grad():
             self.output = net(self.lq)
         net.train(training)
-
-    def dist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
-        """Each process takes its part of the images; metrics are of them all, and every process knows them."""
-        images = len(dataloader.dataset)
-        rank, processes = self.opt["rank"], self.opt["world_size"]
-        first, last = images * rank // processes, images * (rank + 1) // processes
-        if images < processes:
-            # Too few for each to have one: all have all, and the first one writes them.
-            first, last, save_img = 0, images, save_img and rank == 0
-        part = Subset(dataloader.dataset, range(first, last))
-        part.opt = dataloader.dataset.opt  # type: ignore[attr-defined]
-        self.share = last - first
-        self.nondist_validation(DataLoader(part), current_iter, tb_logger, save_img)
-
-    def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
-        if process_count() > 1:
-            total = total_over_processes([val * self.share, self.share])
-            val = self.metric_results[metric] = total[0] / total[1]
-        super()._update_best_metric_result(dataset_name, metric, val, current_iter)

@@ -66,7 +66,6 @@ class FaceModel(ExecutionModel):
     }
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.shown: list[Tensor] = []
         # Whether network_g has tensors that its file did not.
         self.begins_anew = False
         if not opt["is_train"]:
@@ -274,18 +273,7 @@ class FaceModel(ExecutionModel):
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         # BasicSR's images are in [0, 1]; the networks' are in [-1, 1].
-        visuals = OrderedDict((k, v / 2 + 0.5) for k, v in super().get_current_visuals().items())
-        if len(self.shown) < (self.opt.get("val") or {}).get("tb_images", 4):
-            self.shown.append(torch.cat([v[0] for v in visuals.values()], dim=-1).clamp(0, 1))
-        return visuals
-
-    def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
-        """BasicSR's; input, result and truth of the first few faces go to TensorBoard, side by side."""
-        self.shown = []
-        super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
-        if tb_logger and self.shown:
-            name = dataloader.dataset.opt["name"]
-            tb_logger.add_images(f"images/{name}", torch.stack(self.shown), current_iter)
+        return OrderedDict((k, v / 2 + 0.5) for k, v in super().get_current_visuals().items())
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"

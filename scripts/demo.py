@@ -16,9 +16,9 @@ from skimage import data
 from tqdm import tqdm
 
 from restoreformer.datasets.degradation import Degradation
-from restoreformer.datasets.image_source import list_images
 from restoreformer.detection import Detector, build_detector
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import list_images
 from restoreformer.images import Image, read, resize, write
 from restoreformer.inference.alignment import alignment, crop_face
 from restoreformer.program import option_parser

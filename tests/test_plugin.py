@@ -25,6 +25,7 @@ REGISTERED = {
         "EdgeVGG16PerceptualLoss",
         "VGG19PerceptualLoss",
     ],
+    "METRIC_REGISTRY": ["calculate_fid", "calculate_idd", "calculate_lpips"],
     "MODEL_REGISTRY": ["HQDictionaryModel", "RestoreFormerModel"],
 }
 

@@ -1,16 +1,16 @@
 """Several processes, with or without GPUs."""
 
 import atexit
-import math
 import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from basicsr.utils import dist_util
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from restoreformer.errors import RestoreFormerError
@@ -86,8 +86,10 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return value / process_count()
 
 
-def total_over_processes(values: Sequence[float]) -> list[float]:
-    """The sum of each process's ``values``, one by one, in float64."""
+def rows_of_all_processes(rows: NDArray[Any]) -> NDArray[Any]:
+    """The rows of every process's array, those of the first process first."""
+    if process_count() == 1:
+        return rows
     gathered: list[Any] = [None] * process_count()
-    distributed.all_gather_object(gathered, list(values))
-    return [math.fsum(column) for column in zip(*gathered, strict=True)]
+    distributed.all_gather_object(gathered, rows)
+    return np.concatenate(gathered)

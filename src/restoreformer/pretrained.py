@@ -73,6 +73,18 @@ FILES: dict[str, PretrainedFile] = {
         553,
         "BSD-3-Clause (torchvision)",
     ),
+    "alexnet-owt-7be5be79.pth": PretrainedFile(
+        f"{_TORCHVISION}/alexnet-owt-7be5be79.pth",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        244,
+        "BSD-3-Clause (torchvision)",
+    ),
+    "pt_inception-2015-12-05-6726825d.pth": PretrainedFile(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        96,
+        "Apache-2.0 (TensorFlow's Inception, carried over by pytorch-fid)",
+    ),
     "detection_Resnet50_Final.pth": PretrainedFile(
         "https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_Resnet50_Final.pth",
         "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",

@@ -8,10 +8,10 @@ import pytest
 from restoreformer.datasets import find_components as module
 from restoreformer.datasets.components import boxes_from_landmarks, read_boxes
 from restoreformer.datasets.find_components import contact_sheet, find_components
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.detection import DetectedFace, build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, TEMPLATE
+from restoreformer.image_source import ImageSource
 from restoreformer.inference.alignment import alignment, crop_face
 
 

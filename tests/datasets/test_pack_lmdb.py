@@ -17,12 +17,12 @@ from basicsr.data.data_util import paths_from_lmdb
 from basicsr.utils import FileClient, imfrombytes
 
 from restoreformer.datasets import resumable_lmdb
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.datasets.pack_lmdb import pack, report
 from restoreformer.datasets.resumable_lmdb import ResumableLmdb
 from restoreformer.datasets.stored_format import StoredFormat
 from restoreformer.datasets.verify_lmdb import verify
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import ImageSource
 
 
 def content(path):

@@ -1,6 +1,8 @@
-"""Networks that only measure: their weights are found or the training stops, and they never learn."""
+"""Networks that only measure: their weights are found or the work stops, and they never learn."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from basicsr.utils import get_root_logger
 from torch import nn
@@ -8,6 +10,19 @@ from torch import nn
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.errors import RestoreFormerError
 from restoreformer.pretrained import local_file
+
+
+def read_weights(weights: str | Path) -> tuple[Path, Mapping[str, Any]]:
+    """Where a file was found, and its tensors by name, without the prefix ``module.``.
+
+    Args:
+        weights: a file of ``restoreformer.pretrained.FILES``, or a path.
+
+    Raises:
+        RestoreFormerError: the file cannot be had, or holds no tensors.
+    """
+    checkpoint = read_checkpoint(local_file(weights), "net_state_dict")
+    return checkpoint.path, checkpoint.tensors
 
 
 def load_frozen(net: nn.Module, weights: str | Path | None, what: str) -> None:
@@ -27,8 +42,7 @@ def load_frozen(net: nn.Module, weights: str | Path | None, what: str) -> None:
     if str(weights) == "none":
         get_root_logger().warning(f"The {what} uses a RANDOM network (weights: none): its value means little.")
     else:
-        checkpoint = read_checkpoint(local_file(weights), "net_state_dict")
-        path, tensors = checkpoint.path, checkpoint.tensors
+        path, tensors = read_weights(weights)
         own = net.state_dict()
         if missing := [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]:
             raise RestoreFormerError(

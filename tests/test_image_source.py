@@ -3,9 +3,9 @@ import multiprocessing
 import lmdb
 import pytest
 
-from restoreformer.datasets.image_source import ImageSource
 from restoreformer.datasets.pack_lmdb import pack
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import ImageSource
 
 
 def test_folder_and_lmdb_give_the_same(faces_folder, faces_lmdb):

@@ -1,0 +1,154 @@
+"""Metrics of many faces: they take faces one by one and compute in batches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.metrics import calculate_metric
+from basicsr.utils.registry import METRIC_REGISTRY
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, to_batch
+
+# Faces of 512 that go through a network at once.
+BATCH_SIZE = 16
+
+
+class Collector(ABC):
+    """A metric that is computed of many faces.
+
+    Attributes:
+        label: its name in tables; networks other than the paper's have names of their own.
+        better: ``lower`` or ``higher``, as in BasicSR's option files.
+        needs_gt: whether each face comes with its truth.
+    """
+
+    label: str
+    better: str = "lower"
+    needs_gt: bool = True
+
+    @abstractmethod
+    def add(self, img: Image, img2: Image | None = None) -> None:
+        """A face and its truth, BGR ``(h, w, 3)`` uint8, of one size."""
+
+    @abstractmethod
+    def values(self) -> NDArray[np.float64]:
+        """What is known of each face, in the order in which they came, ``(n, ...)``."""
+
+    @abstractmethod
+    def result(self, values: NDArray[np.float64]) -> float:
+        """The metric of a set, by :meth:`values` of its faces.
+
+        Raises:
+            RestoreFormerError: no faces, or too few.
+        """
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget the faces, not the networks."""
+
+
+class PairCollector(Collector):
+    """A metric of each face and its truth; that of a set is the mean.
+
+    Args:
+        device: where networks compute.
+        batch_size: faces that are computed at once.
+    """
+
+    def __init__(self, device: torch.device, batch_size: int = BATCH_SIZE) -> None:
+        self.device = device
+        self.batch_size = batch_size
+        self.clear()
+
+    def clear(self) -> None:
+        self._waiting: list[tuple[Image, Image]] = []
+        self._values: list[NDArray[np.float64]] = []
+
+    def add(self, img: Image, img2: Image | None = None) -> None:
+        if not self.needs_gt:
+            img2 = img
+        if img2 is None or img.shape != img2.shape:
+            came = "none" if img2 is None else f"{img2.shape} for {img.shape}"
+            raise RestoreFormerError(f"Expected the truth of each face at its size for {self.label}, got {came}.")
+        if self._waiting and self._waiting[0][0].shape != img.shape:
+            self._compute_waiting()
+        self._waiting.append((img, img2))
+        if len(self._waiting) >= self.batch_size:
+            self._compute_waiting()
+
+    def _compute_waiting(self) -> None:
+        if self._waiting:
+            self._values.append(self.compute(*map(list, zip(*self._waiting, strict=True))))
+            self._waiting = []
+
+    @abstractmethod
+    def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
+        """The metric of each face, ``(n,)``."""
+
+    def values(self) -> NDArray[np.float64]:
+        self._compute_waiting()
+        return np.concatenate(self._values) if self._values else np.zeros(0)
+
+    def result(self, values: NDArray[np.float64]) -> float:
+        if not len(values):
+            raise RestoreFormerError(f"Expected faces for {self.label}, got none.")
+        return float(values.mean())
+
+
+class OneByOne(PairCollector):
+    """A registered function of one face and its truth, such as BasicSR's PSNR and SSIM.
+
+    Args:
+        options: its block of ``val: metrics``.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = dict(options)
+        name = options["type"].removeprefix("calculate_")
+        self.label = name.upper()
+        self.better = options.get("better", "higher")
+        # NIQE looks at the face alone.
+        self.needs_gt = "img2" in signature(METRIC_REGISTRY.get(options["type"])).parameters
+        super().__init__(torch.device("cpu"), 1)
+
+    def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
+        names = ("img", "img2") if self.needs_gt else ("img",)
+        faces = (dict(zip(names, pair, strict=False)) for pair in zip(images, truths, strict=True))
+        return np.array([calculate_metric(face, self.options) for face in faces], np.float64)
+
+
+class NetworkDistance(PairCollector):
+    """A distance that a network tells between a face and its truth."""
+
+    def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            distances = self.distance(to_batch(images, self.device), to_batch(truths, self.device))
+        return distances.double().cpu().numpy()
+
+    @abstractmethod
+    def distance(self, images: Tensor, truths: Tensor) -> Tensor:
+        """RGB ``(n, 3, h, w)`` in [-1, 1] to ``(n,)``."""
+
+
+# Registered functions that are better computed of many faces at once, and how; each metric's file adds its own.
+COLLECTORS: dict[str, Callable[..., Collector]] = {}
+
+
+def make_collector(options: Mapping[str, Any], device: torch.device) -> Collector:
+    """The collector of a block of ``val: metrics``.
+
+    Args:
+        options: ``type``, a name in BasicSR's METRIC_REGISTRY, and its arguments.
+        device: where networks compute.
+    """
+    if (kind := COLLECTORS.get(options["type"])) is None:
+        return OneByOne(options)
+    arguments = {k: v for k, v in deepcopy(dict(options)).items() if k not in ("type", "better")}
+    return kind(device=device, **arguments)

@@ -1,0 +1,71 @@
+"""The identity distance IDD (Sec. 4.2): the angle between the embeddings of a face and of its truth."""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from basicsr.utils.registry import METRIC_REGISTRY
+from torch import Tensor
+from torch.nn import functional as F
+
+from restoreformer.frozen.identity import IdentityNetwork
+from restoreformer.images import Image
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
+
+
+def angle(a: Tensor, b: Tensor) -> Tensor:
+    """Angles between vectors ``(n, d)``, in radians, ``(n,)``, in float64.
+
+    By Kahan's formula: the arc cosine of a product near 1 would tell equal vectors apart by 1e-4.
+    """
+    a, b = F.normalize(a.double()), F.normalize(b.double())
+    return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
+
+
+class IdentityCollector(NetworkDistance):
+    """The angle of each face, in radians.
+
+    Args:
+        device: where the network computes.
+        network: ``arcface_resnet18``, which alone is called IDD here, or ``mobilefacenet``.
+        weights: see :class:`~restoreformer.frozen.identity.IdentityNetwork`.
+        batch_size: faces that are computed at once.
+
+    Raises:
+        RestoreFormerError: another network, or weights that cannot be had.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        network: str = "arcface_resnet18",
+        weights: str | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        super().__init__(device, batch_size)
+        self.net = IdentityNetwork(network, weights, "identity distance").to(device)
+        self.label = "IDD" if network == "arcface_resnet18" else "angle (MobileFaceNet)"
+
+    def distance(self, images: Tensor, truths: Tensor) -> Tensor:
+        return angle(self.net(images), self.net(truths))
+
+
+@METRIC_REGISTRY.register()
+def calculate_idd(
+    img: Image, img2: Image, network: str = "arcface_resnet18", weights: str | None = None, **kwargs: Any
+) -> float:
+    """IDD of one aligned face, in radians. This project's models compute it in batches, see :class:`IdentityCollector`.
+
+    Args:
+        img, img2: BGR ``(h, w, 3)`` uint8, in FFHQ's crop.
+        network, weights: see :class:`IdentityCollector`.
+    """
+    return float(_kept(network, weights).compute([img], [img2])[0])
+
+
+@lru_cache(maxsize=2)
+def _kept(network: str, weights: str | None) -> IdentityCollector:
+    return IdentityCollector(torch.device("cuda" if torch.cuda.is_available() else "cpu"), network, weights)
+
+
+COLLECTORS[calculate_idd.__name__] = IdentityCollector

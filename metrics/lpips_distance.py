@@ -1,0 +1,85 @@
+"""LPIPS (Zhang et al. 2018), and the same without its learned weights where their network cannot be had."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.utils.registry import METRIC_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from restoreformer.frozen.lpips_net import lpips_net
+from restoreformer.frozen.vgg import CaffeNormalize, VGGFeatures
+from restoreformer.frozen.weights import load_frozen
+from restoreformer.images import Image
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
+
+EDGE_VGG = "edge_vgg16"
+# VGG-16's last activation before each pooling, and its last; what LPIPS compares.
+ACTIVATIONS = {3: "relu1", 8: "relu2", 15: "relu3", 22: "relu4", 29: "relu5"}
+
+
+class EdgeVGG16Distance(nn.Module):
+    """LPIPS without learned weights, on a VGG-16 that was fine-tuned to find edges (HED): features of length 1 at each
+    place, squared distances summed over channels, averaged over places, summed over layers.
+
+    Args:
+        weights: the state dict of ``torchvision.models.vgg16().features``, a path, or ``none``.
+    """
+
+    def __init__(self, weights: str | Path | None) -> None:
+        super().__init__()
+        self.vgg = VGGFeatures("vgg16", ACTIVATIONS)
+        load_frozen(self.vgg.features, weights, "perceptual distance")
+        self.normalize = CaffeNormalize()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """RGB ``(n, 3, h, w)`` in [-1, 1] to ``(n, 1, 1, 1)``, as ``lpips.LPIPS``."""
+        pairs = zip(self.vgg(self.normalize(a)).values(), self.vgg(self.normalize(b)).values(), strict=True)
+        terms = [(F.normalize(x) - F.normalize(y)).square().sum(1, keepdim=True).mean((2, 3), True) for x, y in pairs]
+        return torch.stack(terms).sum(0)
+
+
+class LPIPSCollector(NetworkDistance):
+    """LPIPS of each face, on RGB in [-1, 1].
+
+    Args:
+        device: where the network computes.
+        net: ``vgg`` or ``alex``, or ``edge_vgg16`` for :class:`EdgeVGG16Distance`, which is not called LPIPS.
+        weights: of the backbone, see :func:`~restoreformer.frozen.lpips_net.lpips_net`; for ``edge_vgg16`` a path.
+        batch_size: faces that are computed at once.
+
+    Raises:
+        RestoreFormerError: another ``net``, or weights that cannot be had.
+    """
+
+    def __init__(
+        self, device: torch.device, net: str = "vgg", weights: str | None = None, batch_size: int = BATCH_SIZE
+    ) -> None:
+        super().__init__(device, batch_size)
+        labels = {"vgg": "LPIPS", "alex": "LPIPS (AlexNet)", EDGE_VGG: "distance (edge VGG-16)"}
+        made = EdgeVGG16Distance(weights) if net == EDGE_VGG else lpips_net(net, weights)
+        self.label, self.net = labels[net], made.to(device)
+
+    def distance(self, images: Tensor, truths: Tensor) -> Tensor:
+        return self.net(images, truths).flatten()
+
+
+@METRIC_REGISTRY.register()
+def calculate_lpips(img: Image, img2: Image, net: str = "vgg", weights: str | None = None, **kwargs: Any) -> float:
+    """LPIPS of one face. This project's models compute it in batches, see :class:`LPIPSCollector`.
+
+    Args:
+        img, img2: BGR ``(h, w, 3)`` uint8.
+        net, weights: see :class:`LPIPSCollector`.
+    """
+    return float(_kept(net, weights).compute([img], [img2])[0])
+
+
+@lru_cache(maxsize=2)
+def _kept(net: str, weights: str | None) -> LPIPSCollector:
+    return LPIPSCollector(torch.device("cuda" if torch.cuda.is_available() else "cpu"), net, weights)
+
+
+COLLECTORS[calculate_lpips.__name__] = LPIPSCollector
