@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
+from restoreformer.extras import import_extra
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.inference.photos import READ_SUFFIXES
 from restoreformer.inference.uploads import KeptRestorers, Shown, preview, restore_upload
@@ -64,10 +65,7 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
     """
     # Read where gradio makes things.
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    try:
-        import gradio as gr
-    except ImportError as error:
-        raise RestoreFormerError("Expected the package gradio, found none: pip install gradio.") from error
+    gr = import_extra("gradio", "app")
 
     with gr.Blocks(title="RestoreFormer", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as page:
         gr.Markdown(HEADING)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.inference.app import build_page, check_address
+from restoreformer.inference.app import check_address
 from restoreformer.inference.face_restorer import FaceRestorer
-from restoreformer.inference.uploads import KeptRestorers
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -121,13 +120,6 @@ def test_a_photo_is_restored_in_a_browser(tmp_path, browser, program, model, ast
     process.terminate()
     assert process.wait(30) == 0, process.stderr.read()
     assert not list((tmp_path / "served").glob("restoreformer_*"))
-
-
-def test_without_gradio(monkeypatch, tmp_path):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(RestoreFormerError, match=r"Expected the package gradio, found none: pip install gradio\."):
-        build_page(KeptRestorers(lambda model: FaceRestorer(model)), ["net.pth"], tmp_path)
 
 
 def test_where_no_page_can_be_served():
