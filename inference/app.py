@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
+from restoreformer.extras import import_extra
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.inference.photos import READ_SUFFIXES
 from restoreformer.inference.uploads import KeptRestorers, Shown, preview, restore_upload
@@ -64,10 +65,7 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
     """
     # Read where gradio makes things.
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    try:
-        import gradio as gr
-    except ImportError as error:
-        raise RestoreFormerError("Expected the package gradio, found none: pip install gradio.") from error
+    gr = import_extra("gradio", "app")
 
     with gr.Blocks(title="RestoreFormer", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as page:
         gr.Markdown(HEADING)
@@ -122,8 +120,10 @@ def check_address(host: str, port: int | None) -> None:
     """See that a page can be served there: gradio tries other ports for minutes where the host is wrong.
 
     Raises:
-        RestoreFormerError: the port is taken, or the host is no address of this machine.
+        RestoreFormerError: the port is taken, or the host is empty or no address of this machine.
     """
+    if not host:
+        raise RestoreFormerError("Expected an address of this machine as --host, got an empty one: 127.0.0.1 is one.")
     try:
         socket.create_server((host, port or 0)).close()
     except (OSError, OverflowError) as error:
@@ -158,8 +158,8 @@ def main() -> None:
     # So that the folder goes however the program is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-    def build(model: str) -> FaceRestorer:
-        return FaceRestorer(model, args.detector, args.device, args.weights_dir, args.precision)
+    def build(model: str, detector: str | None = args.detector) -> FaceRestorer:
+        return FaceRestorer(model, detector, args.device, args.weights_dir, args.precision)
 
     restorers, models = KeptRestorers(build), list(dict.fromkeys([*args.model, *NAMED_MODELS]))
     try:
@@ -167,6 +167,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="restoreformer_") as folder:
             page = build_page(restorers, models, Path(folder))
             # What cannot be had is told here, and a download seen, before there is a page.
+            for model in args.model[1:]:
+                # Not kept: memory is for those that are asked for.
+                build(model, detector=None)
             restorers.get(models[0])
             serve(page, args.host, args.port)
     except RestoreFormerError as error:

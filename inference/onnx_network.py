@@ -1,9 +1,8 @@
 """Networks in ONNX files that ``scripts/export_onnx.py`` wrote, run by onnxruntime."""
 
-import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,23 +11,11 @@ from torch import Tensor
 from restoreformer import __version__
 from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.checkpoint import network_config
-from restoreformer.errors import RestoreFormerError
+from restoreformer.errors import RestoreFormerError, first_line
+from restoreformer.extras import import_extra
 
 INPUT, OUTPUT = "lq", "restored"
-
-
-def onnx_package(name: str) -> ModuleType:
-    """A package of the extra ``onnx``.
-
-    Raises:
-        RestoreFormerError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise RestoreFormerError(
-            f'Expected the package {name} for ONNX files, found none: pip install "restoreformer-basicsr[onnx]".'
-        ) from error
+PRECISIONS = ("fp32", "fp16")
 
 
 def onnx_metadata(net: VQAutoencoder, precision: str) -> dict[str, str]:
@@ -61,16 +48,11 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, device: torch.device) -> None:
         self._session = _session(Path(path), device)
-        told = self._session.get_modelmeta().custom_metadata_map
-        try:
-            self.config: dict[str, Any] = json.loads(told["restoreformer.config"])
-            self.resolution = int(told["restoreformer.resolution"])
-            self.precision = told["restoreformer.precision"]
-            self.version = told["restoreformer.version"]
-        except (KeyError, ValueError) as error:
-            raise RestoreFormerError(
-                f"Expected a file of scripts/export_onnx.py at {path}, got one without its metadata: {error}."
-            ) from error
+        told = _metadata(self._session, path)
+        self.config: dict[str, Any] = told["config"]
+        self.resolution: int = told["resolution"]
+        self.precision: str = told["precision"]
+        self.version: str = told["version"]
         sides = [3, self.resolution, self.resolution]
         tensors = (*self._session.get_inputs(), *self._session.get_outputs())
         free = all(not isinstance(t.shape[0], int) and t.shape[1:] == sides for t in tensors)
@@ -84,7 +66,7 @@ class OnnxNetwork:
         """Restore.
 
         Args:
-            x: RGB images, ``(n, 3, resolution, resolution)``, float32, [-1, 1].
+            x: RGB images, ``(n, 3, resolution, resolution)``, float32, [-1, 1]; n may be 0.
 
         Returns:
             Images of the same shape, about [-1, 1], on the device of ``x``.
@@ -97,13 +79,57 @@ class OnnxNetwork:
             raise RestoreFormerError(
                 f"Expected images of {('n', *expected)} and float32, got {tuple(x.shape)} and {x.dtype}: resize them."
             )
+        if not len(x):
+            # As networks of torch do; the file's own reshapes cannot.
+            return torch.empty_like(x)
         (restored,) = self._session.run([OUTPUT], {INPUT: x.detach().cpu().contiguous().numpy()})
         # An array of onnxruntime's keeps all the memory that its session has.
         return torch.from_numpy(restored).to(x.device, copy=True)
 
 
+def _config(text: str) -> dict[str, Any]:
+    config = json.loads(text)
+    if not isinstance(config, dict) or not isinstance(config.get("type"), str):
+        raise ValueError
+    return config
+
+
+def _precision(text: str) -> str:
+    if text not in PRECISIONS:
+        raise ValueError
+    return text
+
+
+# What reads each value of the metadata, and what is expected of it.
+_METADATA: dict[str, tuple[Callable[[str], Any], str]] = {
+    "config": (_config, "a network's type and arguments in JSON"),
+    "resolution": (int, "a whole number"),
+    "precision": (_precision, " or ".join(PRECISIONS)),
+    "version": (str, "text"),
+}
+
+
+def _metadata(session: Any, path: str | Path) -> dict[str, Any]:
+    """What a file says of its network, by the names of :class:`OnnxNetwork`'s attributes."""
+    told = session.get_modelmeta().custom_metadata_map
+    values = {}
+    for name, (read, expected) in _METADATA.items():
+        key = f"restoreformer.{name}"
+        if key not in told:
+            raise RestoreFormerError(
+                f"Expected a file of scripts/export_onnx.py at {path}, got one without {key} in its metadata."
+            )
+        try:
+            values[name] = read(told[key])
+        except ValueError as error:
+            raise RestoreFormerError(
+                f"Expected {expected} as {key} in the metadata of {path}, got {told[key]!r}: export it again."
+            ) from error
+    return values
+
+
 def _session(path: Path, device: torch.device) -> Any:
-    onnxruntime = onnx_package("onnxruntime")
+    onnxruntime = import_extra("onnxruntime", "onnx")
     if not path.is_file():
         raise RestoreFormerError(f"Expected an ONNX file at {path}, found none.")
     providers: list[Any] = ["CPUExecutionProvider"]
@@ -116,8 +142,7 @@ def _session(path: Path, device: torch.device) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise RestoreFormerError(f"Expected an ONNX file at {path}, could not read it: {reason}") from error
+        raise RestoreFormerError(f"Expected an ONNX file at {path}, could not read it: {first_line(error)}") from error
     # Where CUDA's libraries do not load, onnxruntime goes on with the CPU.
     if device.type == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise _no_cuda(device)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restoreformer.errors import RestoreFormerError
+from restoreformer.errors import RestoreFormerError, first_line
+from restoreformer.extras import import_extra
 from restoreformer.inference.photos import Photo, is_grey
 from restoreformer.pretrained import local_file
 
@@ -62,18 +63,13 @@ class Upsampler:
         tile: side of a tile in pixels of the photo; 0 takes the photo whole.
 
     Raises:
-        RestoreFormerError: no such file, or another kind of network, or a tile out of range.
+        RestoreFormerError: no spandrel, no such file, another kind of network, or a tile out of range.
     """
 
     def __init__(
         self, model: str | Path, device: torch.device, weights_dir: str | Path | None = None, tile: int = 400
     ) -> None:
-        try:
-            import spandrel
-        except ImportError as error:
-            raise RestoreFormerError(
-                "Expected the package spandrel for a background upsampler, found none: pip install spandrel."
-            ) from error
+        spandrel = import_extra("spandrel", "background")
         if tile < 0:
             raise RestoreFormerError(f"Expected a tile of 0 or more pixels, got {tile}.")
         path = local_file(NAMES.get(str(model), model), weights_dir)
@@ -85,7 +81,7 @@ class Upsampler:
             net = spandrel.ModelLoader(device).load_from_file(path)
         except Exception as error:
             raise RestoreFormerError(
-                f"Expected a network that spandrel loads in {path}, could not: {_first_line(error)}"
+                f"Expected a network that spandrel loads in {path}, could not: {first_line(error)}"
             ) from error
         if not isinstance(net, spandrel.ImageModelDescriptor) or (net.purpose, net.input_channels) != ("SR", 3):
             raise RestoreFormerError(
@@ -145,14 +141,10 @@ class Upsampler:
             out: Tensor = self.net((rgb.permute(2, 0, 1).float() / greatest)[None])[0]
         except RuntimeError as error:
             raise RestoreFormerError(
-                f"Expected to enlarge a tile of {part.shape[1]}x{part.shape[0]}, could not: {_first_line(error)} If "
+                f"Expected to enlarge a tile of {part.shape[1]}x{part.shape[0]}, could not: {first_line(error)} If "
                 "it was for want of memory, choose smaller tiles."
             ) from error
         image = (out.clamp(0, 1) * greatest).round().permute(1, 2, 0).cpu().numpy()[:, :, ::-1].astype(part.dtype)
         if part.ndim == 2:
             return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY).astype(part.dtype, copy=False)
         return image
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

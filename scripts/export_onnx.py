@@ -23,8 +23,9 @@ from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.archs.precision import set_precision
 from restoreformer.errors import RestoreFormerError
+from restoreformer.extras import import_extra
 from restoreformer.inference.face_restorer import DEFAULT_MODEL
-from restoreformer.inference.onnx_network import INPUT, OUTPUT, OnnxNetwork, onnx_metadata, onnx_package
+from restoreformer.inference.onnx_network import INPUT, OUTPUT, OnnxNetwork, onnx_metadata
 from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
 from restoreformer.whole_file import whole_file
@@ -96,6 +97,16 @@ def replace(net: nn.Module, kind: type[Any], make: Callable[[Any], nn.Module]) -
                 setattr(parent, name, make(layer))
 
 
+def check_packages() -> None:
+    """See that all which an export and its check take is there: what is missing would be told only after minutes.
+
+    Raises:
+        RestoreFormerError: a package that cannot be imported.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        import_extra(name, "onnx")
+
+
 def export(net: VQAutoencoder, precision: str = "fp32", opset: int = OPSETS[0]) -> Any:
     """A network as an ``onnx.ModelProto`` with one input, :data:`INPUT`, and one output, :data:`OUTPUT`.
 
@@ -111,7 +122,7 @@ def export(net: VQAutoencoder, precision: str = "fp32", opset: int = OPSETS[0]) 
     """
     if precision not in LIMITS:
         raise RestoreFormerError(f"Expected precision among {', '.join(LIMITS)}, got {precision}.")
-    onnx_package("onnxscript")
+    check_packages()
     net = copy.deepcopy(net).eval()
     # In this order the kernels are added up in float32 and rounded once.
     replace(net, Upsample, transposed)
@@ -163,7 +174,7 @@ def random_faces(count: int, size: int) -> Tensor:
 def looked_up(path: Path, batches: Sequence[Tensor]) -> list[Tensor | None]:
     """The entries that a file looks up for faces, ``(n * places)``, by the beginning of its graph; None for variants
     that do without the dictionary."""
-    onnx, onnxruntime = onnx_package("onnx"), onnx_package("onnxruntime")
+    onnx, onnxruntime = (import_extra(name, "onnx") for name in ("onnx", "onnxruntime"))
     model = onnx.load(path)
     found = [node.output[0] for node in model.graph.node if node.op_type == "ArgMin"]
     if not found:
@@ -241,6 +252,7 @@ def main() -> None:
     try:
         if args.output.suffix != ".onnx":
             raise RestoreFormerError(f"Expected an output that ends in .onnx, got {args.output}.")
+        check_packages()
         net = build_from_checkpoint(read_checkpoint(local_file(args.model, args.weights_dir)))
         results = export_checked(net, args.output, args.precision, args.opset)
     except RestoreFormerError as error:

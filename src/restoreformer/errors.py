@@ -12,6 +12,11 @@ class RestoreFormerError(ValueError):
     """
 
 
+def first_line(error: Exception) -> str:
+    """What an exception of another library says, shortened to stand in a message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def error_line(error: RestoreFormerError) -> str:
     """The message without what torch's data loader wraps around it.
 

@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import socket
@@ -9,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
-from restoreformer.inference.app import build_page, check_address
+from restoreformer.inference import app
+from restoreformer.inference.app import check_address
 from restoreformer.inference.face_restorer import FaceRestorer
-from restoreformer.inference.uploads import KeptRestorers
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -123,11 +125,39 @@ def test_a_photo_is_restored_in_a_browser(tmp_path, browser, program, model, ast
     assert not list((tmp_path / "served").glob("restoreformer_*"))
 
 
-def test_without_gradio(monkeypatch, tmp_path):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(RestoreFormerError, match=r"Expected the package gradio, found none: pip install gradio\."):
-        build_page(KeptRestorers(lambda model: FaceRestorer(model)), ["net.pth"], tmp_path)
+@pytest.fixture
+def main(monkeypatch, model):
+    """The program with several models, which ends where it would serve the page."""
+
+    def networks():
+        gc.collect()
+        return sum(isinstance(o, RestoreFormer) for o in gc.get_objects())
+
+    def serve(*_):
+        raise RestoreFormerError(f"served with {networks() - before} of the networks in memory")
+
+    before = networks()
+    monkeypatch.setattr(app, "serve", serve)
+    for module, name in ((app, "build_page"), (app, "keep_freed_memory"), (app.signal, "signal")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+
+    def run(*models):
+        named = [part for name in (model, *models) for part in ("--model", str(name))]
+        monkeypatch.setattr(sys, "argv", ["x", *named, "--detector", "centerface", "--device", "cpu"])
+        app.main()
+
+    return run
+
+
+def test_each_model_that_is_named_is_read_before_there_is_a_page(tmp_path, main, model):
+    good, broken = tmp_path / "good.pth", tmp_path / "broken.pth"
+    shutil.copyfile(model, good)
+    broken.write_bytes(b"no network")
+    with pytest.raises(SystemExit, match="error: served with 1 of"):
+        main(good)
+    for wrong in (tmp_path / "none.pth", broken):
+        with pytest.raises(SystemExit, match=f"error: Expected a .*file.* at {wrong}"):
+            main(good, wrong)
 
 
 def test_where_no_page_can_be_served():
@@ -143,3 +173,5 @@ def test_where_no_page_can_be_served():
         check_address("192.0.2.1", None)
     with pytest.raises(RestoreFormerError, match="got 127.0.0.1:99999: choose another"):
         check_address("127.0.0.1", 99999)
+    with pytest.raises(RestoreFormerError, match="Expected an address of this machine as --host, got an empty one"):
+        check_address("", None)

@@ -89,11 +89,27 @@ def test_other_files_are_errors(tmp_path, metadata):
     (tmp_path / "text.onnx").write_bytes(b"no network")
     with pytest.raises(RestoreFormerError, match="Expected an ONNX file at .*, could not read it: "):
         OnnxNetwork(tmp_path / "text.onnx", CPU)
-    with pytest.raises(RestoreFormerError, match="got one without its metadata: 'restoreformer.config'"):
+    with pytest.raises(
+        RestoreFormerError, match="scripts/export_onnx.py at .*, got one without restoreformer.config in"
+    ):
         OnnxNetwork(save(tmp_path / "other.onnx", {}), CPU)
     for wrong in ({"batch": 2}, {"names": ("input", "output")}, {"size": 32}):
         with pytest.raises(RestoreFormerError, match=r"Expected lq and restored of \['n', 3, 64, 64\] and float in"):
             OnnxNetwork(save(tmp_path / "wrong.onnx", metadata, **wrong), CPU)
+
+
+@pytest.mark.parametrize(
+    "name, value, told",
+    [
+        ("precision", "abc", "Expected fp32 or fp16 as restoreformer.precision in the metadata of .*, got 'abc'"),
+        ("resolution", "64.5", "Expected a whole number as restoreformer.resolution in .*, got '64.5'"),
+        ("config", "{", "Expected a network's type and arguments in JSON as restoreformer.config in .*, got '{'"),
+        ("config", "[64]", r"Expected a network's type and arguments in JSON .*, got '\[64\]': export it again"),
+    ],
+)
+def test_wrong_metadata_is_named(tmp_path, metadata, name, value, told):
+    with pytest.raises(RestoreFormerError, match=told):
+        OnnxNetwork(save(tmp_path / "net.onnx", metadata | {f"restoreformer.{name}": value}), CPU)
 
 
 @pytest.mark.parametrize("x", [torch.zeros(1, 3, 32, 32), torch.zeros(3, 64, 64), torch.zeros(1, 3, 64, 64).half()])
@@ -103,7 +119,7 @@ def test_other_images_are_errors(file, x):
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_missing_packages_are_named(file, monkeypatch):
+def test_onnxruntime_without_cuda_is_told(file, monkeypatch):
     onnxruntimes = [["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]]
     # The second is onnxruntime-gpu whose CUDA does not load.
     monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda session: ["CPUExecutionProvider"])
@@ -111,6 +127,3 @@ def test_missing_packages_are_named(file, monkeypatch):
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda there=there: there)
         with pytest.raises(RestoreFormerError, match="install onnxruntime-gpu in place of onnxruntime"):
             OnnxNetwork(file, torch.device("cuda", 0))
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(RestoreFormerError, match=r'pip install "restoreformer-basicsr\[onnx\]"'):
-        OnnxNetwork(file, CPU)

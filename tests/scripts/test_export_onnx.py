@@ -48,6 +48,7 @@ def test_batches_that_it_was_not_traced_with(two_levels):
     net, path = two_levels
     assert export_onnx.TRACED not in (*export_onnx.BATCHES, 5)
     network, faces = OnnxNetwork(path, CPU), golden_input(5, 3, 32, 32)
+    assert network(faces[:0]).shape == net(faces[:0]).shape == (0, 3, 32, 32)
     together = network(faces)
     with torch.no_grad():
         torch.testing.assert_close(together, net(faces), atol=1e-4, rtol=0)
@@ -141,8 +142,17 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch, two_levels):
         export_onnx.export(large)
     with pytest.raises(RestoreFormerError, match="Expected precision among fp32, fp16, got bf16"):
         export_onnx.export(two_levels[0], "bf16")
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(RestoreFormerError, match="Expected the package onnxscript for ONNX files, found none"):
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_is_told_before_the_model_is_fetched(package, tmp_path, monkeypatch, two_levels):
+    monkeypatch.setitem(sys.modules, package, None)
+    told = f"Expected the package {package} for ONNX files"
+    monkeypatch.setattr(export_onnx, "local_file", lambda *_: pytest.fail("before the packages"))
+    monkeypatch.setattr(sys, "argv", ["x", "-o", str(tmp_path / "net.onnx")])
+    with pytest.raises(SystemExit, match=f"error: {told}"):
+        export_onnx.main()
+    with pytest.raises(RestoreFormerError, match=told):
         export_onnx.export(two_levels[0])
 
 

@@ -6,8 +6,10 @@ else downloaded.
 
 import copy
 import hashlib
+import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import tarfile
 from pathlib import Path
 
 import basicsr
+import link_into_basicsr
 import pytest
 import yaml
 from basicsr.models import build_model
@@ -22,6 +25,7 @@ from basicsr.models import build_model
 import restoreformer.plugin  # noqa: F401
 from restoreformer.archs.checkpoint import save_checkpoint
 from restoreformer.archs.restoreformer_arch import RestoreFormer
+from restoreformer.errors import RestoreFormerError
 
 ROOT = Path(__file__).parents[2]
 EDITED = "options/train/RestoreFormer/train_restoreformer.yml"
@@ -160,14 +164,19 @@ def test_what_was_changed_since_is_left_and_told(checkout):
         path.write_text(path.read_text().replace("RestoreFormer", "MyFormer"))
     zoo.write_text(zoo.read_text().replace("MyFormer: ", "RestoreFormer: ") + "| mine | 35 |\n")
     edited = content(checkout)
-    again = link(checkout)
+    again = link(checkout, status=1)
     assert content(checkout) == edited, "the record too"
+    assert "for the new ones move files and links away and take <!-- RestoreFormer: begin --> to " in again
     for said in (again, link(checkout, "--remove", status=1)):
         assert re.findall("left as it is, .*: (.*)", said) == ["docs/ModelZoo.md", EDITED]
     after = content(checkout)
     assert {p for p in after if after[p] is not None and after[p] != before.get(p)} == {checkout / EDITED, zoo}
-    assert f"at {EDITED}, docs/ModelZoo.md: move it away, then link again." in link(checkout, status=1)
+    assert f"at {EDITED}, docs/ModelZoo.md: move files and links away and take <!-- Rest" in link(checkout, status=1)
     assert content(checkout) == after
+    (checkout / EDITED).unlink()
+    zoo.write_text(re.sub("\n<!-- R.*: end -->\n", "", zoo.read_text(), flags=re.DOTALL))
+    link(checkout)
+    assert zoo.read_text().startswith(f"{ZOO}| mine | 35 |\n\n<!-- RestoreFormer: begin -->\n")
 
 
 def test_an_entry_is_taken_out_of_a_page_that_was_written_on(checkout):
@@ -183,8 +192,115 @@ def test_files_of_others_and_other_folders_are_refused(checkout, tmp_path):
     theirs = checkout / "basicsr" / "archs" / "restoreformer_arch.py"
     theirs.write_text("mine = True\n")
     before = content(checkout)
-    assert "of others in" in link(checkout, status=1)
+    assert "Expected neither things of others nor symbolic links in" in link(checkout, status=1)
     assert content(checkout) == before
+
+
+@pytest.mark.parametrize("path", ["basicsr/archs/restoreformer_arch.py", "options/train", "docs"])
+def test_nothing_is_written_through_a_symbolic_link(checkout, tmp_path, path):
+    """One that leads nowhere, and to a folder elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    if (checkout / path).is_dir():
+        (checkout / path).rename(elsewhere)
+    (checkout / path).symlink_to(elsewhere)
+    before = content(tmp_path)
+    if path == "docs":
+        link(checkout)
+        assert content(elsewhere) == {p: digest for p, digest in before.items() if elsewhere in p.parents}
+        link(checkout, "--remove")
+    else:
+        assert f"at {path}" in link(checkout, status=1)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("left", ["begin", "end"])
+def test_half_an_entry_is_left_and_told(checkout, left):
+    link(checkout)
+    zoo = checkout / "docs" / "ModelZoo.md"
+    marker = f"<!-- RestoreFormer: {'end' if left == 'begin' else 'begin'} -->\n"
+    assert zoo.read_text().count(marker) == 1
+    zoo.write_text(zoo.read_text().replace(marker, ""))
+    edited = zoo.read_text()
+    for arguments in ((), ("--remove",)):
+        assert "left as it is, changed since it was linked: docs/ModelZoo.md" in link(checkout, *arguments, status=1)
+    assert "at docs/ModelZoo.md: take <!-- RestoreFormer: begin --> to" in link(checkout, status=1)
+    assert zoo.read_text() == edited
+
+
+def test_without_its_record_a_link_is_known_by_what_it_wrote(checkout):
+    before = content(checkout)
+    link(checkout)
+    linked = content(checkout)
+    record = checkout / link_into_basicsr.RECORD
+    record.unlink()
+    link(checkout)
+    assert {p: d for p, d in content(checkout).items() if p != record} == {
+        p: d for p, d in linked.items() if p != record
+    }
+    link(checkout, "--remove")
+    assert {p: d for p, d in content(checkout).items() if d is not None or p in before} == before
+
+
+@pytest.fixture
+def mine(checkout):
+    """Something beside the checkout that is not the link's to delete: a file, by its digest, and an empty folder."""
+    (checkout.parent / "mine").write_text("mine")
+    (checkout.parent / "empty").mkdir()
+    return hashlib.sha256(b"mine").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "record, told",
+    [
+        ("{", "Expecting property name"),
+        ([], "it does not hold pieces and folders"),
+        ({"pieces": {}}, "it does not hold pieces and folders"),
+        ({"pieces": ["a"], "folders": []}, "pieces are not by their paths"),
+        ({"pieces": {"a": 1}, "folders": []}, "a digest or a folder is not text"),
+        ({"pieces": {"../mine": "DIGEST"}, "folders": []}, "../mine may lead out of the checkout"),
+        ({"pieces": {"BESIDE/mine": "DIGEST"}, "folders": []}, "/mine may lead out of the checkout"),
+        ({"pieces": {}, "folders": ["a/../../empty"]}, "a/../../empty may lead out of the checkout"),
+    ],
+)
+def test_a_damaged_record_is_told_and_nothing_deleted(checkout, mine, record, told):
+    text = record if isinstance(record, str) else json.dumps(record)
+    text = text.replace("DIGEST", mine).replace("BESIDE", str(checkout.parent))
+    (checkout / link_into_basicsr.RECORD).write_text(text)
+    before = content(checkout.parent)
+    for call in (link_into_basicsr.link, link_into_basicsr.remove):
+        with pytest.raises(RestoreFormerError, match=re.escape(told)):
+            call(checkout)
+    assert content(checkout.parent) == before
+
+
+def test_nothing_is_deleted_through_a_symbolic_link(checkout, mine):
+    (checkout / "out").symlink_to(checkout.parent)
+    before = content(checkout.parent)
+    record = {"pieces": {"out/mine": mine}, "folders": ["out/empty"]}
+    (checkout / link_into_basicsr.RECORD).write_text(json.dumps(record))
+    assert link_into_basicsr.remove(checkout) == ["out/mine"]
+    assert content(checkout.parent) == before
+
+
+def test_a_link_that_fails_half_way_is_taken_back(checkout):
+    zoo = checkout / "docs" / "ModelZoo.md"
+    zoo.write_text(ZOO + "\n" * 100_000)
+    zoo.chmod(0o640)
+    before = content(checkout)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk: the page is the one file that is longer.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))
+    try:
+        with pytest.raises(RestoreFormerError, match="ModelZoo.md, could not: .*: this is half done. .* with --remove"):
+            link_into_basicsr.link(checkout)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert len(content(checkout)) > len(before) + 20
+    link(checkout, "--remove")
+    assert content(checkout) == before
+    link(checkout)
+    link(checkout, "--remove")
+    assert content(checkout) == before and zoo.stat().st_mode & 0o777 == 0o640
 
 
 def test_copied_option_files_name_what_the_checkout_has(checkout):
