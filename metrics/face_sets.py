@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import SUFFIXES
+from restoreformer.images import SUFFIXES, Image, resize
 
 # Of names that a message tells, this many.
 TOLD = 3
@@ -156,6 +156,22 @@ def same_names(sets: Mapping[str, FaceSet]) -> list[str]:
                 f"{remedy}."
             )
     return list(reference.files)
+
+
+def sized_as(image: Image, reference: Image, what: str) -> Image:
+    """An image ``(h, w, 3)`` at the size of ``reference``, of another method for the same face.
+
+    Raises:
+        RestoreFormerError: it has another shape, by more than rounding explains; ``what`` says whose it is.
+    """
+    (height, width), (other_height, other_width) = reference.shape[:2], image.shape[:2]
+    # What half a pixel more or less of each side makes.
+    if abs(width * other_height - height * other_width) > (width + height + other_width + other_height) / 2:
+        raise RestoreFormerError(
+            f"Expected a face in the proportions of {width}x{height} {what}, got {other_width}x{other_height}: "
+            "cut it out as the others are."
+        )
+    return resize(image, width, height)
 
 
 def listed(names: Sequence[str]) -> str:
