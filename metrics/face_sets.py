@@ -65,7 +65,7 @@ def read_face_sets(folders: Iterable[NamedFolder]) -> dict[str, FaceSet]:
     for name, folder in folders:
         if name in sets:
             raise RestoreFormerError(
-                f"Expected a name of its own for each method, got {name} for {sets[name].folder} and {folder}: "
+                f"Expected a name of its own for each folder, got {name} for {sets[name].folder} and {folder}: "
                 "rename one."
             )
         sets[name] = read_face_set(folder)

@@ -113,7 +113,8 @@ def markdown(result: Result) -> str:
     lines += (
         f"\nIn a/b, a is the percentage of votes for the compared method and b that for {ours}; in brackets the "
         f"{CONFIDENCE:.0%} interval of b (Wilson's, votes taken as independent). {people}; "
-        f"{_counted(result.votes, 'vote')}, of which {left.percent:.2f}% [{left.low:.2f}, {left.high:.2f}] for the picture on the left.\n\n"
+        f"{_counted(result.votes, 'vote')}, of which {left.percent:.2f}% [{left.low:.2f}, {left.high:.2f}] for the "
+        "picture on the left.\n\n"
     )
     dataset = ["dataset"] if any(datasets) else []
     heads = [*dataset, "method", "compared with", "votes", "share of votes", "participants"]

@@ -51,7 +51,7 @@ def test_named_folders(tmp_path):
             named_folder(text)
     first, second = folder(tmp_path / "a", "1.png"), folder(tmp_path / "b", "1.png")
     assert list(read_face_sets([NamedFolder("z", first), NamedFolder("a", second)])) == ["z", "a"]
-    with pytest.raises(RestoreFormerError, match="a name of its own for each method, got z for .*a and .*b"):
+    with pytest.raises(RestoreFormerError, match="a name of its own for each folder, got z for .*a and .*b"):
         read_face_sets([NamedFolder("z", first), NamedFolder("z", second)])
 
 

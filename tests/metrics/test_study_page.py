@@ -103,7 +103,7 @@ def test_errors_take_one_line(tmp_path, folders, monkeypatch, capsys):
         main()
     assert "argument --method: Expected NAME=DIR, a method's name and" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", [*words, folders[0]])
-    with pytest.raises(SystemExit, match="^error: Expected a name of its own for each method, got Our-Method for"):
+    with pytest.raises(SystemExit, match="^error: Expected a name of its own for each folder, got Our-Method for"):
         main()
 
 
