@@ -60,7 +60,7 @@ def draw_figure(
 
 def _cell(face: Image, boxes: Sequence[Corners], width: int, gap: int) -> Image:
     """A face with its boxes, and what is in them enlarged beneath, in frames of the same colours."""
-    line = max(2, width // 120)
+    line = max(2, width // 100)
     parts = [face[top:bottom, left:right] for left, top, right, bottom in boxes]
     scale = width / face.shape[1]
     shown = resize(face, width, round(face.shape[0] * scale)).copy()

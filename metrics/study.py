@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.face_sets import FaceSet, same_names
 
-KIND = "restoreformer user study, key"
+KIND = "user study key"
 
 
 class Picture(NamedTuple):

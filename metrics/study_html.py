@@ -3,8 +3,8 @@
 Its policy forbids every request, so that nothing can leave it but the file of answers that the participant saves.
 """
 
-# What the files of answers say they are.
-KIND = "restoreformer user study, answers"
+# What files of answers say they are.
+KIND = "user study answer sheet"
 
 _STYLE = """
 * { box-sizing: border-box; }

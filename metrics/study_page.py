@@ -22,9 +22,11 @@ from restoreformer.metrics.study import Picture, Study, key_path, key_text
 from restoreformer.metrics.study_html import PAGE
 from restoreformer.whole_file import whole_file
 
-# WebP's, at which a face of 512x512 has some 60 KB.
+# WebP's, at which a sharp face of 512x512 has some 60 KB, a noisy input 180.
 QUALITY = 95
-# Browsers take some seconds and a few times the memory for a page of this size.
+# Of pictures that are shown, in pixels.
+SMALLEST = 16
+# Chromium opens such a page in some seconds; it takes a few times the memory.
 MOST_MEGABYTES = 200
 
 
@@ -57,6 +59,8 @@ def write_study(
     asked = count if asked is None else asked
     if page.suffix != ".html":
         raise RestoreFormerError(f"Expected a page's file to write, NAME.html, got {page}.")
+    if size < SMALLEST:
+        raise RestoreFormerError(f"Expected pictures of {SMALLEST} pixels or more, got --size {size}.")
     if not 1 <= asked <= count:
         raise RestoreFormerError(f"Expected 1 to {count} questions for each participant, got {asked}.")
     for path in (page, key_path(page)):

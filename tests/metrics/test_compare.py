@@ -66,7 +66,7 @@ def test_a_row_for_each_face_a_column_for_each_method():
 def test_what_is_in_a_box_is_enlarged_beneath():
     boxes = [(20, 30, 40, 50), (60, 60, 80, 80)]
     figure = draw_figure([Row([face(90, patch=boxes[0]), face(90, patch=boxes[1])], boxes)], ["a", "b"], 300)
-    # 300 less a gap of 3 hold two squares of 148.5, rounded to 148; a frame is 2 wide.
+    # 300 less a gap of 3 hold two squares of 148.5, rounded to 148; a frame is 3 wide.
     assert figure.shape[0] == 300 + 3 + 148 + 9 + 46
     for at, filled, empty in ((0, 0, 1), (303, 1, 0)):
         for part, is_red in ((filled, True), (empty, False)):

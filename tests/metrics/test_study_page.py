@@ -82,6 +82,7 @@ def test_studies_that_cannot_be_made(tmp_path, folders):
     for options, message in (
         (["--samples", 5], "Expected 1 to 4 samples, as there are faces, got 5"),
         (["--asked", 13], "Expected 1 to 12 questions for each participant, got 13"),
+        (["--size", 0], "Expected pictures of 16 pixels or more, got --size 0"),
     ):
         with pytest.raises(RestoreFormerError, match=message):
             page_of(tmp_path / "b", folders, *options)

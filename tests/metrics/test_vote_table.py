@@ -8,7 +8,7 @@ from restoreformer.metrics import vote_table
 from restoreformer.metrics.study import Picture, Question, Study, key_text, read_key
 from restoreformer.metrics.user_study import parser, write_counts
 
-KIND = "restoreformer user study, answers"
+KIND = "user study answer sheet"
 
 
 def a_study(dataset="", token="s1", methods=("Ours", "B|b", "C"), faces=2):
@@ -91,7 +91,7 @@ def test_answers_that_do_not_count(tmp_path):
         answers(tmp_path / "strange.json", "Ours0>C1", "r"): "whole answers in .*strange.json, it is damaged",
         answers(tmp_path / "again.json", "Ours0>C0 Ours0<C0", "s"): "in .*again.json, it is damaged.*answered before",
         answers(tmp_path / "none.json", "", "t"): "in .*none.json, it is damaged.*0 answers to 6",
-        answers(tmp_path / "kind.json", "Ours0>C0", "u", kind="x"): "answers in .*kind.json, got x",
+        answers(tmp_path / "kind.json", "Ours0>C0", "u", kind="x"): "a user study answer sheet in .*kind.json, got x",
         answers(tmp_path / "odd.json", "", "v", answers=[3]): "in .*odd.json, it is damaged",
         answers(tmp_path / "list.json", "", "v", study=["s1"]): "in .*list.json, they are to another",
         tmp_path / "absent.json": "absent.json, could not read it: No such file",
@@ -113,7 +113,7 @@ def test_keys_that_do_not_go_together(tmp_path):
         table(tmp_path, [a_study(), a_study(token="s2")], [good])
     with pytest.raises(RestoreFormerError, match="Expected Ours first in every study, got C in one"):
         table(tmp_path, [a_study("a"), a_study("b", "s2", ("C", "Ours"))], [good])
-    with pytest.raises(RestoreFormerError, match="a restoreformer user study, key in .*good.json, got .*answers"):
+    with pytest.raises(RestoreFormerError, match="a user study key in .*good.json, got user study answer sheet"):
         read_key(good)
     damaged = tmp_path / "damaged.key.json"
     damaged.write_text(key_text(a_study()).replace('"pictures"', '"picture"'))
