@@ -1,6 +1,5 @@
 """One HTML file to look through results: each photo before and after, under a slider."""
 
-import base64
 import html
 import re
 from collections.abc import Iterator, Sequence, Set
@@ -8,10 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
-
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, resize
+from restoreformer.images import Image, data_url, resize
 from restoreformer.whole_file import make_folder
 
 # Longest side in pixels, and WebP quality, of the pictures in the page: to look at, not to keep. A page of a thousand
@@ -78,7 +75,7 @@ class Pair(NamedTuple):
 
 def embedded_pair(before: Image, after: Image) -> Pair:
     """A picture ``(h, w, 3)`` and what became of it, both at the second one's size or what the page allows."""
-    return Pair(*map(_embedded, sized_pair(before, after, LONGEST_SIDE)))
+    return Pair(*(data_url(image, QUALITY) for image in sized_pair(before, after, LONGEST_SIDE)))
 
 
 def sized_pair(before: Image, after: Image, longest: int) -> tuple[Image, Image]:
@@ -87,11 +84,6 @@ def sized_pair(before: Image, after: Image, longest: int) -> tuple[Image, Image]
     scale = min(1.0, longest / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return resize(before, *size), resize(after, *size)
-
-
-def _embedded(image: Image) -> str:
-    _, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
 
 
 def shown_in(path: Path) -> dict[str, bool] | None:

@@ -1,5 +1,7 @@
-"""Small configurations, and faces that need no download."""
+"""Small configurations, faces that need no download, and a browser."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,20 @@ BOXES = {"left_eye": [193.0, 240.0, 30.0], "right_eye": [319.0, 240.0, 30.0], "m
 def _seed() -> None:
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Playwright's, of the Chromium that is installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("needs chromium")
+    with sync_api.sync_playwright() as playwright:
+        # Chromium has no sandbox for root.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Images as everything here holds them, BGR ``(h, w, 3)`` uint8 as OpenCV's, and the way to tensors and back."""
 
+import base64
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,12 @@ def write(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
         raise RestoreFormerError(f"Expected to write {path}, could not encode {image.shape} of {image.dtype} so.")
     with whole_file(path) as part:
         part.write_bytes(data.tobytes())
+
+
+def data_url(image: Image, quality: int) -> str:
+    """The image as WebP of that quality, 1 to 100, within an address that a page shows it by."""
+    _, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
 
 
 def resize(image: Image, width: int, height: int) -> Image:

@@ -1,6 +1,5 @@
 import gc
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,12 +15,11 @@ from restoreformer.inference import app
 from restoreformer.inference.app import check_address
 from restoreformer.inference.face_restorer import FaceRestorer
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
 
 @pytest.fixture
 def program(tmp_path, model):
     """The address of the page, and its process; files are made below ``tmp_path / "served"``."""
+    pytest.importorskip("gradio", reason="needs gradio")
     (tmp_path / "served").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -41,19 +39,6 @@ def program(tmp_path, model):
     finally:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def browser():
-    pytest.importorskip("gradio", reason="needs gradio")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium has no sandbox for root.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def screenshot(locator):
