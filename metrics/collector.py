@@ -114,8 +114,7 @@ class OneByOne(PairCollector):
         name = options["type"].removeprefix("calculate_")
         self.label = name.upper()
         self.better = options.get("better", "higher")
-        # NIQE looks at the face alone.
-        self.needs_gt = "img2" in signature(METRIC_REGISTRY.get(options["type"])).parameters
+        self.needs_gt = needs_gt(options)
         super().__init__(torch.device("cpu"), 1)
 
     def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
@@ -139,6 +138,13 @@ class NetworkDistance(PairCollector):
 
 # Registered functions that are better computed of many faces at once, and how; each metric's file adds its own.
 COLLECTORS: dict[str, Callable[..., Collector]] = {}
+
+
+def needs_gt(options: Mapping[str, Any]) -> bool:
+    """Whether the metric of a block of ``val: metrics`` compares each face with its truth. BasicSR's NIQE does not, nor
+    does FID with a reference."""
+    compares = "img2" in signature(METRIC_REGISTRY.get(options["type"])).parameters
+    return compares and options.get("reference") is None
 
 
 def make_collector(options: Mapping[str, Any], device: torch.device) -> Collector:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from scipy.stats import binomtest
 
 from restoreformer.errors import RestoreFormerError
+from restoreformer.metrics.markdown import heading, row
 from restoreformer.metrics.study import Study
 from restoreformer.metrics.votes import Answers
 from restoreformer.whole_file import whole_file
@@ -102,9 +103,9 @@ def markdown(result: Result) -> str:
     """Table 3, a line on how to read it, and every pair."""
     ours, cells = result.methods[0], {(c.dataset, c.method, c.other): c for c in result.comparisons}
     datasets = list(result.participants)
-    lines = _row("Methods", *(name or "votes" for name in datasets)) + _row(*["---"] * (1 + len(datasets)))
+    lines = heading(["Methods", *(name or "votes" for name in datasets)])
     for other in result.methods[1:]:
-        lines += _row(other, *(_cell(cells.get((name, ours, other))) for name in datasets))
+        lines += row(other, *(_cell(cells.get((name, ours, other))) for name in datasets))
     left = share(result.left, result.votes)
     people = "; ".join(
         (f"{name}: " if name else "") + _counted(count, "participant") + (f", {part} of them in part" if part else "")
@@ -118,21 +119,17 @@ def markdown(result: Result) -> str:
     )
     dataset = ["dataset"] if any(datasets) else []
     heads = [*dataset, "method", "compared with", "votes", "share of votes", "participants"]
-    lines += _row(*heads) + _row(*["---"] * len(heads))
+    lines += heading(heads)
     for c in result.comparisons:
         part = share(c.votes, c.votes + c.other_votes)
         told = f"{part.percent:.2f}% [{part.low:.2f}, {part.high:.2f}]"
         values = (c.method, c.other, f"{c.votes} of {c.votes + c.other_votes}", told, str(c.participants))
-        lines += _row(*([c.dataset] if dataset else []), *values)
+        lines += row(*([c.dataset] if dataset else []), *values)
     return lines
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("" if count == 1 else "s")
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
 def _cell(comparison: Comparison | None) -> str:

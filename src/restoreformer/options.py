@@ -119,8 +119,6 @@ def _registered_types(opt: Options, model: Any) -> Iterator[str]:
 
 
 def _val(opt: Options, is_train: bool) -> Iterator[str]:
-    from basicsr.utils.registry import METRIC_REGISTRY
-
     val = opt.get("val")
     if val is None and is_train:
         return
@@ -128,11 +126,31 @@ def _val(opt: Options, is_train: bool) -> Iterator[str]:
     yield from _missing("val", val, ("val_freq", "save_img") if is_train else ("save_img",))
     if not is_train and isinstance(val, Mapping) and "suffix" not in val:
         yield "val: suffix is missing: write ~ for none"
-    for name, block in _items((val or {}).get("metrics") if isinstance(val, Mapping) else None):
-        where = f"val: metrics: {name}"
-        yield from _type_problem(where, block, METRIC_REGISTRY)
+    if isinstance(val, Mapping):
+        yield from _metrics("val: metrics", val.get("metrics"))
+
+
+def _metrics(where: str, blocks: Any) -> Iterator[str]:
+    from basicsr.utils.registry import METRIC_REGISTRY
+
+    for name, block in _items(blocks):
+        yield from _type_problem(f"{where}: {name}", block, METRIC_REGISTRY)
         if (kind := _registered(METRIC_REGISTRY, block)) is not None:
-            yield from _against_signature(where, block, kind, given={"img", "img2"}, also={"better"})
+            given, also = {"img", "img2"}, {"better"}
+            yield from _against_signature(f"{where}: {name}", block, kind, given, also)
+
+
+def check_metrics(where: str, blocks: Any) -> None:
+    """Hold blocks of metrics, by name, against BasicSR's registry.
+
+    Raises:
+        RestoreFormerError: names every key that is wrong.
+    """
+    problems = list(_metrics(where, blocks))
+    if not isinstance(blocks, Mapping) or not blocks:
+        problems = [f"{where} is {blocks!r}, where blocks of metrics are expected"]
+    if problems:
+        raise RestoreFormerError(f"Expected other options: {'; '.join(problems)}")
 
 
 def _training(opt: Options, model: Any) -> Iterator[str]:

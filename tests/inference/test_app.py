@@ -1,5 +1,6 @@
 import gc
 import os
+import shutil
 import socket
 import subprocess
 import sys

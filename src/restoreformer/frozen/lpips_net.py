@@ -3,14 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import nn
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.frozen.weights import load_frozen
 
-# torchvision's name and file of each backbone. The linear layers come with the package.
-BACKBONES = {"vgg": ("vgg16", "vgg16-397923af.pth"), "alex": ("alexnet", "alexnet-owt-7be5be79.pth")}
+# torchvision's file of each backbone. The linear layers come with the package.
+BACKBONES = {"vgg": "vgg16-397923af.pth", "alex": "alexnet-owt-7be5be79.pth"}
+
+
+class Backbone(nn.Module):
+    """The convolutions of an ``lpips.LPIPS``, the very ones, under torchvision's names."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.features = nn.Module()
+        for number in range(1, 6):
+            for name, layer in net.get_submodule(f"net.slice{number}").named_children():
+                if isinstance(layer, nn.Conv2d):
+                    self.features.add_module(name, layer)
 
 
 def lpips_net(net: str = "vgg", weights: str | Path | None = None, what: str = "LPIPS") -> Any:
@@ -29,12 +40,7 @@ def lpips_net(net: str = "vgg", weights: str | Path | None = None, what: str = "
 
     if net not in BACKBONES:
         raise RestoreFormerError(f"Expected net {' or '.join(BACKBONES)} for {what}, got {net}.")
-    name, file = BACKBONES[net]
-    backbone = getattr(torchvision.models, name)(weights=None)
-    load_frozen(backbone, weights or file, what)
     # pnet_rand keeps the package from fetching a backbone by itself.
-    made = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).requires_grad_(False)
-    slices = [getattr(made.net, f"slice{i}") for i in range(1, 6)]
-    for number, layer in ((n, m) for s in slices for n, m in s.named_children() if isinstance(m, nn.Conv2d)):
-        layer.load_state_dict(backbone.features[int(number)].state_dict())
-    return made.eval()
+    made = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    load_frozen(Backbone(made), weights or BACKBONES[net], what)
+    return made.eval().requires_grad_(False)

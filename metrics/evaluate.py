@@ -1,0 +1,138 @@
+"""Measure folders of restored faces as the paper's Tables 1 and 2 do.
+
+python metrics/evaluate.py --gt CelebA-Test/hq --lq CelebA-Test/lq --method RestoreFormer=results/faces \\
+    --reference inception_FFHQ_512-f7b384ab.pth --dataset CelebA-Test --published --out evaluation
+python metrics/evaluate.py --method Input@LFW-Test=LFW-Test --method RestoreFormer@LFW-Test=results/LFW-Test \\
+    --reference inception_FFHQ_512-f7b384ab.pth --published --out evaluation
+
+Every folder holds one image for each face, aligned, by the same names. Writes evaluation.md (also to stdout), .csv and
+.json, and faces.csv. A set with missing, surplus or broken faces is told and not averaged, and the exit status is 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import restoreformer.metrics.identity_distance
+import restoreformer.metrics.lpips_distance  # noqa: F401  (the three enter themselves into BasicSR's registry)
+from restoreformer.errors import RestoreFormerError
+from restoreformer.metrics.collector import make_collector, needs_gt
+from restoreformer.metrics.evaluation import evaluate
+from restoreformer.metrics.evaluation_table import Report, markdown, write_report
+from restoreformer.metrics.face_sets import FaceSet, NamedFolder, named_folder, read_face_set
+from restoreformer.metrics.frechet_distance import calculate_fid
+from restoreformer.metrics.protocol import protocol
+from restoreformer.metrics.published import GT, INPUT
+from restoreformer.options import check_metrics, read_options
+from restoreformer.program import option_parser
+
+# The paper's, as option files write them under val: metrics.
+METRICS: dict[str, dict[str, Any]] = {
+    "fid": {"type": "calculate_fid"},
+    "psnr": {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": False},
+    "ssim": {"type": "calculate_ssim", "crop_border": 0, "test_y_channel": False},
+    "lpips": {"type": "calculate_lpips", "net": "vgg"},
+    "idd": {"type": "calculate_idd", "network": "arcface_resnet18"},
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The program's options."""
+    parser = option_parser(__doc__)
+    add = parser.add_argument
+    add("--gt", type=Path, help="folder of the true faces; without it metrics that need them are left out")
+    add("--lq", type=Path, help=f"folder of the degraded faces, the row {INPUT}")
+    add(
+        "--method",
+        type=named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="restored faces; NAME@DATASET=DIR for a table of several datasets, which takes no --gt",
+    )
+    add("--out", type=Path, required=True, help="folder for the results")
+    add("--dataset", default="", help="what to call the faces where there is one dataset")
+    add("--reference", help="what FID compares with: folder, LMDB or file of statistics (default: --gt)")
+    add("--metrics", type=Path, help="YAML with a block like val: metrics of option files (default: the paper's)")
+    add("--published", action="store_true", help="the paper's rows beside one's own, for its datasets' names")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def metric_options(
+    path: Path | None, reference: str | None, gt: Path | None
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The blocks of metrics to measure, by their names, and the names of those that are left out for want of truths.
+
+    Raises:
+        RestoreFormerError: not such a file, or FID without anything to compare with.
+    """
+    content: Any = METRICS if path is None else read_options(path)
+    if isinstance(val := content.get("val"), Mapping):
+        content = val.get("metrics")
+    check_metrics("metrics" if path is None else f"{path}", content)
+    blocks = {name: dict(block) for name, block in content.items()}
+    for name, block in blocks.items():
+        if block["type"] == calculate_fid.__name__ and block.get("reference") is None:
+            if reference is None and gt is None:
+                raise RestoreFormerError(f"Expected --reference or --gt for {name} to compare with, got neither.")
+            block["reference"] = reference or str(gt)
+    left_out = [name for name, block in blocks.items() if gt is None and needs_gt(block)]
+    return {name: block for name, block in blocks.items() if name not in left_out}, left_out
+
+
+def rows(args: argparse.Namespace) -> list[tuple[str, str, FaceSet]]:
+    """Method, dataset and faces of every row.
+
+    Raises:
+        RestoreFormerError: rows that do not go together, or a folder without faces.
+    """
+    given: list[NamedFolder] = list(args.method)
+    if args.lq is not None:
+        given.insert(0, NamedFolder(INPUT, args.lq))
+    if args.gt is not None:
+        given.append(NamedFolder(GT, args.gt))
+    split = [(name.partition("@"), folder) for name, folder in given]
+    datasets = {dataset or args.dataset for (_, _, dataset), _ in split}
+    if args.gt is not None and len(datasets) > 1:
+        raise RestoreFormerError(
+            f"Expected one dataset with --gt, got {', '.join(sorted(datasets))}: evaluate one by one, or without it."
+        )
+    made: dict[tuple[str, str], FaceSet] = {}
+    for (method, _, dataset), folder in split:
+        if (key := (method, dataset or args.dataset)) in made:
+            raise RestoreFormerError(f"Expected a name of its own for each row, got {method} twice: rename one.")
+        made[key] = read_face_set(folder)
+    if not made:
+        raise RestoreFormerError("Expected --method NAME=DIR, got no folder of faces: name one.")
+    return [(method, dataset, faces) for (method, dataset), faces in made.items()]
+
+
+def main() -> None:
+    args = parser().parse_args()
+    try:
+        sets = rows(args)
+        options, left_out = metric_options(args.metrics, args.reference, args.gt)
+        collectors = [make_collector(block, torch.device(args.device)) for block in options.values()]
+        if len(labels := {c.label for c in collectors}) < len(collectors):
+            raise RestoreFormerError(f"Expected one metric of a kind, got {len(collectors)} of {', '.join(labels)}.")
+        gt = None if args.gt is None else read_face_set(args.gt)
+        done = []
+        for method, dataset, faces in sets:
+            sys.stderr.write(f"measuring {method} {dataset}".rstrip() + "\n")
+            done.append(evaluate(method, dataset, faces, gt, collectors))
+        report = Report(protocol(sets, collectors, left_out, done, args.device), done, args.published)
+        write_report(report, args.out)
+    except RestoreFormerError as error:
+        sys.exit(f"error: {error}")
+    sys.stdout.write(markdown(report))
+    if any(e.problem is not None for e in done):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

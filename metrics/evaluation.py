@@ -1,0 +1,129 @@
+"""Measuring folders of restored faces: every face counts, or the set is told to be incomplete."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restoreformer.errors import RestoreFormerError
+from restoreformer.images import Image, read
+from restoreformer.metrics.bootstrap import Interval, frechet_interval, mean_interval
+from restoreformer.metrics.collector import Collector
+from restoreformer.metrics.face_sets import FaceSet, listed, pair
+from restoreformer.metrics.frechet_distance import FrechetCollector
+from restoreformer.parallel import beside
+
+# Faces that are read before they are measured.
+AHEAD = 4
+
+
+class Figure(NamedTuple):
+    """A metric of a set with its confidence interval, and how long it took, in seconds."""
+
+    value: float
+    interval: Interval
+    seconds: float
+
+
+class Evaluation(NamedTuple):
+    """What was measured of one method on one dataset.
+
+    Attributes:
+        method, dataset: their names.
+        faces: how many there are.
+        figures: by the metrics' labels; empty where ``problem`` is not.
+        of_faces: metrics of single faces, ``(n,)`` each, by label, in the order of ``names``.
+        names: of the faces, sorted.
+        problem: why there are no figures: what is missing, too much or broken; else None.
+        reading: seconds that decoding took that the metrics did not cover.
+    """
+
+    method: str
+    dataset: str
+    faces: int
+    figures: dict[str, Figure]
+    of_faces: dict[str, NDArray[np.float64]]
+    names: tuple[str, ...]
+    problem: str | None
+    reading: float
+
+
+def evaluate(
+    method: str, dataset: str, faces: FaceSet, gt: FaceSet | None, collectors: Sequence[Collector]
+) -> Evaluation:
+    """Measure one method's faces.
+
+    Args:
+        method, dataset: what to call them.
+        faces: the restored faces.
+        gt: their truths, by the same names; without it only metrics of the set are measured.
+        collectors: the metrics, with no faces yet.
+
+    Returns:
+        Figures, or a ``problem`` where a face is missing, too much, unreadable or of another size than its truth: a
+        mean over the rest would be another set's.
+    """
+    measured = {c.label: c for c in collectors}
+    names = tuple(faces.files)
+    if gt is not None and (problem := _differences(faces, gt)):
+        return Evaluation(method, dataset, len(names), {}, {}, names, problem, 0.0)
+    seconds = dict.fromkeys(measured, 0.0)
+    begun = time.perf_counter()
+    try:
+        for image, truth in _read(names, faces, gt):
+            for label, collector in measured.items():
+                start = time.perf_counter()
+                collector.add(image, truth)
+                seconds[label] += time.perf_counter() - start
+        figures, of_faces = {}, {}
+        for label, collector in measured.items():
+            start = time.perf_counter()
+            values = collector.values()
+            value = collector.result(values)
+            taken = seconds[label] = seconds[label] + time.perf_counter() - start
+            figures[label] = Figure(value, _interval(collector, value, values), taken)
+            if values.ndim == 1:
+                of_faces[label] = values
+    except RestoreFormerError as error:
+        return Evaluation(method, dataset, len(names), {}, {}, names, str(error), 0.0)
+    finally:
+        for collector in measured.values():
+            collector.clear()
+    reading = time.perf_counter() - begun - sum(seconds.values())
+    return Evaluation(method, dataset, len(names), figures, of_faces, names, None, reading)
+
+
+def _differences(faces: FaceSet, gt: FaceSet) -> str:
+    """What one set has and the other has not, in words; empty if they have the same."""
+    pairing = pair(gt, faces)
+    told = []
+    if pairing.missing:
+        told.append(f"{len(pairing.missing)} of {len(gt.files)} missing ({listed(pairing.missing)})")
+    if pairing.extra:
+        told.append(f"{len(pairing.extra)} that have no ground truth ({listed(pairing.extra)})")
+    if pairing.hint:
+        told.append(pairing.hint)
+    return "; ".join(told)
+
+
+def _read(names: Sequence[str], faces: FaceSet, gt: FaceSet | None) -> Iterator[tuple[Image, Image | None]]:
+    def pictures(name: str) -> tuple[Image, Image | None]:
+        image = read(faces.files[name])
+        truth = None if gt is None else read(gt.files[name])
+        if truth is not None and image.shape != truth.shape:
+            raise RestoreFormerError(f"{name} has {_size(image)} pixels, its ground truth {_size(truth)}")
+        return image, truth
+
+    return beside(pictures, names, AHEAD)
+
+
+def _size(image: Image) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def _interval(collector: Collector, value: float, values: NDArray[Any]) -> Interval:
+    if isinstance(collector, FrechetCollector):
+        return frechet_interval(value, *collector.gaussian(values))
+    return mean_interval(values)

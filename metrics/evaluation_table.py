@@ -1,0 +1,181 @@
+"""Evaluations in the layout of the paper's Tables 1 and 2, as Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from restoreformer.metrics.bootstrap import CONFIDENCE
+from restoreformer.metrics.evaluation import Evaluation
+from restoreformer.metrics.markdown import heading, row
+from restoreformer.metrics.published import published
+from restoreformer.whole_file import whole_file
+
+PUBLISHED = "published"
+# Decimals, as the paper has them.
+DECIMALS = {"FID": 2, "PSNR": 2}
+HIGHER = ("PSNR", "SSIM")
+
+
+class Report(NamedTuple):
+    """All that is written.
+
+    Attributes:
+        protocol: what was measured with what, by heading; what was missing too.
+        evaluations: of every method and dataset, in the order of the rows.
+        with_published: whether the paper's rows stand beside them.
+    """
+
+    protocol: Mapping[str, str]
+    evaluations: Sequence[Evaluation]
+    with_published: bool
+
+    @property
+    def datasets(self) -> list[str]:
+        """In the order in which they came."""
+        return list(dict.fromkeys(e.dataset for e in self.evaluations))
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Dataset and metric of each column."""
+        labels: dict[str, dict[str, None]] = {dataset: {} for dataset in self.datasets}
+        for e in self.evaluations:
+            labels[e.dataset] |= dict.fromkeys(e.figures)
+        return [(dataset, label) for dataset, found in labels.items() for label in found]
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write evaluation.md, .csv and .json, and faces.csv with the metrics of every single face.
+
+    Raises:
+        RestoreFormerError: they cannot be written there.
+    """
+    texts = {
+        "evaluation.md": markdown(report),
+        "evaluation.csv": _csv(report),
+        "evaluation.json": _json(report),
+        "faces.csv": _faces(report),
+    }
+    for name, text in texts.items():
+        with whole_file(folder / name) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def markdown(report: Report) -> str:
+    """The protocol, the table, and what is incomplete."""
+    lines = "".join(f"- {name}: {told}\n" for name, told in report.protocol.items()) + "\n"
+    columns, several = report.columns, len(report.datasets) > 1
+    heads = [f"{dataset} {label}" if several else label for dataset, label in columns]
+    arrows = ["↑" if label in HIGHER else "↓" for _, label in columns]
+    lines += heading(["Methods", *map("".join, zip(heads, arrows, strict=True))])
+    for method, cells in _published_rows(report).items():
+        values = [decimal(label, cells[c]) if (c := (dataset, label)) in cells else "–" for dataset, label in columns]
+        lines += row(f"{method} ({PUBLISHED})", *values)
+    for method in dict.fromkeys(e.method for e in report.evaluations):
+        own = {e.dataset: e for e in report.evaluations if e.method == method}
+        lines += row(method, *(_cell(own.get(dataset), label) for dataset, label in columns))
+    for e in report.evaluations:
+        if e.problem is not None:
+            lines += f"\nNot measured: {_named(e)}: {e.problem}\n"
+    lines += f"\nIn brackets the {CONFIDENCE:.0%} interval by bootstrap.\n"
+    return lines
+
+
+def _named(e: Evaluation) -> str:
+    return f"{e.method} on {e.dataset}" if e.dataset else e.method
+
+
+def _published_rows(report: Report) -> dict[str, dict[tuple[str, str], float]]:
+    rows: dict[str, dict[tuple[str, str], float]] = {}
+    for dataset in report.datasets if report.with_published else ():
+        for method, values in published(dataset).items():
+            rows.setdefault(method, {}).update({(dataset, label): v for label, v in values.items()})
+    return rows
+
+
+def _cell(evaluation: Evaluation | None, label: str) -> str:
+    if evaluation is None or label not in evaluation.figures:
+        return "–" if evaluation is None or evaluation.problem is None else "incomplete"
+    figure = evaluation.figures[label]
+    value = decimal(label, figure.value)
+    if not math.isfinite(figure.interval.low) or figure.interval.low == figure.interval.high:
+        return value
+    return f"{value} [{decimal(label, figure.interval.low)}, {decimal(label, figure.interval.high)}]"
+
+
+def decimal(label: str, value: float) -> str:
+    """A figure as the paper writes it."""
+    if math.isinf(value):
+        return "∞"
+    text = f"{value:.{DECIMALS.get(label, 2 if label.startswith('Fréchet') else 4)}f}"
+    # Of an exact zero rounding may leave a minus.
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _csv(report: Report) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["method", "dataset", "faces", "metric", "value", "low", "high", "seconds", "source"])
+    for method, cells in _published_rows(report).items():
+        for (dataset, label), value in cells.items():
+            rows.writerow([method, dataset, "", label, value, "", "", "", PUBLISHED])
+    for e in report.evaluations:
+        for label, f in e.figures.items():
+            ends = [x if math.isfinite(x) else "" for x in f.interval]
+            rows.writerow([e.method, e.dataset, e.faces, label, repr(f.value), *ends, round(f.seconds, 3), "measured"])
+        if e.problem is not None:
+            rows.writerow([e.method, e.dataset, e.faces, "", "", "", "", "", f"not measured: {e.problem}"])
+    return text.getvalue()
+
+
+def _json(report: Report) -> str:
+    """JSON has no infinity: it is written as a string, and no interval as null."""
+
+    def plain(value: float) -> float | str | None:
+        return None if math.isnan(value) else value if math.isfinite(value) else "infinity"
+
+    content = {
+        "protocol": dict(report.protocol),
+        "confidence": CONFIDENCE,
+        "evaluations": [
+            {
+                "method": e.method,
+                "dataset": e.dataset,
+                "faces": e.faces,
+                "problem": e.problem,
+                "reading_seconds": round(e.reading, 3),
+                "figures": {
+                    label: {
+                        "value": plain(f.value),
+                        "low": plain(f.interval.low),
+                        "high": plain(f.interval.high),
+                        "seconds": round(f.seconds, 3),
+                    }
+                    for label, f in e.figures.items()
+                },
+            }
+            for e in report.evaluations
+        ],
+        PUBLISHED: [
+            {"method": method, "dataset": dataset, "metric": label, "value": plain(value)}
+            for method, cells in _published_rows(report).items()
+            for (dataset, label), value in cells.items()
+        ],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _faces(report: Report) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    labels = list(dict.fromkeys(label for e in report.evaluations for label in e.of_faces))
+    rows.writerow(["method", "dataset", "face", *labels])
+    for e in report.evaluations:
+        if e.of_faces:
+            for i, name in enumerate(e.names):
+                values = [repr(float(e.of_faces[label][i])) if label in e.of_faces else "" for label in labels]
+                rows.writerow([e.method, e.dataset, name, *values])
+    return text.getvalue()
