@@ -12,7 +12,7 @@ from tqdm import tqdm
 from restoreformer.distributed import rows_of_all_processes
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_images, write
-from restoreformer.metrics.collector import COLLECTORS, Collector, make_collector
+from restoreformer.metrics.collector import COLLECTORS, make_collector
 
 
 class ValidatingModel(SRModel):
@@ -26,9 +26,9 @@ class ValidatingModel(SRModel):
         for block in self._metric_options(opt).values():
             if block.get("type") in COLLECTORS:
                 block.setdefault("better", "lower")
-        # With their networks, which are built when they are first needed.
-        self._collectors: dict[str, Collector] = {}
         super().__init__(opt)
+        # Now, so that weights that cannot be had are told before anything is trained.
+        self._collectors = {key: make_collector(block, self.device) for key, block in self._metric_options(opt).items()}
 
     @staticmethod
     def _metric_options(opt: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -54,7 +54,8 @@ class ValidatingModel(SRModel):
 
     def _validate(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool, shared: bool) -> None:
         name = dataloader.dataset.opt["name"]
-        collectors = self._empty_collectors()
+        for collector in self._collectors.values():
+            collector.clear()
         shown: list[Tensor] = []
         progress = tqdm(dataloader, unit="image", disable=not self.opt["val"].get("pbar"), desc=f"validating {name}")
         for data in progress:
@@ -68,25 +69,17 @@ class ValidatingModel(SRModel):
             self.__dict__.pop("gt", None)
             if save_img:
                 write(self._image_path(name, Path(data["lq_path"][0]).stem, current_iter), result)
-            for metric, collector in collectors.items():
+            for metric, collector in self._collectors.items():
                 if truth is None and collector.needs_gt:
                     raise RestoreFormerError(
                         f"Expected the truth of each face of {name} for the metric {metric}, its dataset gives none: "
                         "take one that does, or leave that metric out."
                     )
                 collector.add(result, truth)
-        if collectors:
-            self._report(collectors, name, current_iter, tb_logger, shared)
+        if self._collectors:
+            self._report(name, current_iter, tb_logger, shared)
         if shown:
             tb_logger.add_images(f"images/{name}", torch.stack(shown), current_iter)
-
-    def _empty_collectors(self) -> dict[str, Collector]:
-        options = self._metric_options(self.opt)
-        if not self._collectors:
-            self._collectors = {key: make_collector(block, self.device) for key, block in options.items()}
-        for collector in self._collectors.values():
-            collector.clear()
-        return self._collectors
 
     def _image_path(self, dataset: str, image: str, current_iter: int) -> Path:
         """Where BasicSR keeps the image of a face."""
@@ -95,14 +88,12 @@ class ValidatingModel(SRModel):
             return folder / image / f"{image}_{current_iter}.png"
         return folder / dataset / f"{image}_{self.opt['val']['suffix'] or self.opt['name']}.png"
 
-    def _report(
-        self, collectors: dict[str, Collector], dataset: str, current_iter: int, tb_logger: Any, shared: bool
-    ) -> None:
+    def _report(self, dataset: str, current_iter: int, tb_logger: Any, shared: bool) -> None:
         if not hasattr(self, "metric_results"):
             self.metric_results: dict[str, float] = {}
-        self.metric_results |= dict.fromkeys(collectors, 0.0)
+        self.metric_results |= dict.fromkeys(self._collectors, 0.0)
         self._initialize_best_metric_results(dataset)
-        for metric, collector in collectors.items():
+        for metric, collector in self._collectors.items():
             values = collector.values()
             self.metric_results[metric] = collector.result(rows_of_all_processes(values) if shared else values)
             self._update_best_metric_result(dataset, metric, self.metric_results[metric], current_iter)
