@@ -27,7 +27,7 @@ def load_frozen(net: nn.Module, weights: str | Path | None, what: str) -> None:
     if str(weights) == "none":
         get_root_logger().warning(f"The {what} uses a RANDOM network (weights: none): its value means little.")
     else:
-        checkpoint = read_checkpoint(local_file(weights), None)
+        checkpoint = read_checkpoint(local_file(weights), None, with_config=False)
         path, tensors = checkpoint.path, checkpoint.tensors
         own = net.state_dict()
         if missing := [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]:

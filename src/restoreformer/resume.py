@@ -5,7 +5,7 @@ from typing import Any
 
 from basicsr.utils import check_resume
 
-from restoreformer.archs.layouts import read_tensors
+from restoreformer.archs.tensor_files import read_tensors
 from restoreformer.errors import RestoreFormerError
 
 
