@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from restoreformer.errors import RestoreFormerError
+from restoreformer.errors import RestoreFormerError, first_line
 from restoreformer.geometry import FRAME, REGIONS
 from restoreformer.pretrained import local_file
 from restoreformer.whole_file import whole_file
@@ -66,7 +66,7 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_NumbersOnly)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise RestoreFormerError(f"Expected eye and mouth boxes in {path}, could not read it: {reason}") from error
     if not isinstance(content, Mapping):
         raise RestoreFormerError(f"Expected a dict of boxes in {path}, got {type(content).__name__}.")

@@ -140,6 +140,7 @@ class ComparisonPage:
         make_folder(path.parent)
         self.path = path
         self._summary = ""
+        # Not whole_file, which begins anew: what hours have put into a page that was cut off is kept.
         earlier, new = _there(path), path.with_name(f".{path.name}.new")
         with self._writing():
             # A name may have been stored in another encoding than this system's.

@@ -257,7 +257,7 @@ def check_upscale(upscale: float) -> None:
 
 def _build_network(path: Path, device: torch.device, precision: str, compile: bool) -> VQAutoencoder | OnnxNetwork:
     """The network of a file, ready to restore."""
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         if precision != "fp32" or compile:
             raise RestoreFormerError(
                 f"Expected neither precision nor compile with {path}, whose precision was chosen when it was exported, "

@@ -12,6 +12,7 @@ from restoreformer.archs.checkpoint import Checkpoint, load_weights
 from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPaper
 from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerPaper
 from restoreformer.errors import RestoreFormerError
+from restoreformer.options import check_arguments
 
 NETWORKS: dict[str, type[VQAutoencoder]] = {
     n.__name__: n for n in (RestoreFormer, RestoreFormerPaper, HQDictionary, HQDictionaryPaper)
@@ -22,7 +23,10 @@ DICTIONARIES = ("HQDictionary", "HQDictionaryPaper")
 
 
 def build_from_checkpoint(
-    checkpoint: Checkpoint, expected: Sequence[str] = RESTORERS, config: Mapping[str, Any] | None = None
+    checkpoint: Checkpoint,
+    expected: Sequence[str] = RESTORERS,
+    config: Mapping[str, Any] | None = None,
+    source: str | None = None,
 ) -> VQAutoencoder:
     """The network that a file holds.
 
@@ -30,21 +34,42 @@ def build_from_checkpoint(
         checkpoint: the file as read.
         expected: registered names of the networks that it may hold.
         config: what to build it by; without it by the stored configuration, or else by :func:`infer_config`.
+        source: where ``config`` comes from, if not from the file; what is wrong with it is laid to that.
 
     Raises:
         RestoreFormerError: the file holds a network that is not among ``expected``, or not this one.
     """
-    config = dict(config or checkpoint.config or infer_config(checkpoint))
-    kind = config.pop("type", None)
+    config = config or checkpoint.config or infer_config(checkpoint)
+    net = build_unfilled(config, expected, source or str(checkpoint.path))
+    try:
+        load_weights(net, checkpoint, take=True)
+    except RestoreFormerError as error:
+        if source is None:
+            raise
+        raise RestoreFormerError(f"Expected in {source} what fits {checkpoint.path}: {error}") from error
+    return net.eval()
+
+
+def build_unfilled(config: Mapping[str, Any], expected: Sequence[str], source: str) -> VQAutoencoder:
+    """A network whose tensors hold nothing yet.
+
+    Args:
+        config: ``{"type": name, **arguments}``.
+        expected: registered names of the networks that it may be.
+        source: where ``config`` stands.
+
+    Raises:
+        RestoreFormerError: it is another network, or cannot be built.
+    """
+    kind = str(config.get("type"))
     if kind not in expected:
-        raise RestoreFormerError(f"Expected {' or '.join(expected)} in {checkpoint.path}, got {kind}.")
+        raise RestoreFormerError(f"Expected {' or '.join(expected)} in {source}, got {kind}.")
+    check_arguments(f"config in {source}", config, NETWORKS[kind])
     try:
         with _Unfilled():
-            net = NETWORKS[kind](**config)
+            return NETWORKS[kind](**{k: v for k, v in config.items() if k != "type"})
     except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
-        raise RestoreFormerError(f"Expected the configuration of {kind} in {checkpoint.path}: {error}") from error
-    load_weights(net, checkpoint, take=True)
-    return net.eval()
+        raise RestoreFormerError(f"Expected the configuration of {kind} in {source}: {error}") from error
 
 
 class _Unfilled(TorchFunctionMode):

@@ -5,26 +5,24 @@ network's registered name and arguments. What cannot be told from tensor shapes 
 the kind of network) is thereby known on loading.
 """
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from restoreformer.archs.layouts import (
-    RELEASED_KEY,
-    RELEASED_PREFIX,
-    SETS,
-    is_safetensors,
-    read_tensors,
-    unfinished,
-    write_tensors,
-)
+from restoreformer.archs.layouts import write_tensors
 from restoreformer.errors import RestoreFormerError
+from restoreformer.nesting import SETS, bare_names, find_set
 from restoreformer.pretrained import local_file
+from restoreformer.tensor_files import is_safetensors, read_tensors
+from restoreformer.whole_file import whole_file
 
 # A count kept by the released quantizer while training; no part of the network.
 IGNORED = {"quantize.utility_counter"}
+# Arguments that are lists whose order means nothing.
+UNORDERED = {"attn_resolutions", "extra_attn_resolutions"}
 
 
 class Checkpoint(NamedTuple):
@@ -37,6 +35,7 @@ class Checkpoint(NamedTuple):
         layout: a key of :data:`~restoreformer.archs.layouts.LAYOUTS`, or ``bare``.
         key: what the tensors stood under, or None where they stood by themselves.
         left_out: what else is in the file, by its name there.
+        keys: of the dicts that the tensors could have stood under.
     """
 
     path: Path
@@ -45,49 +44,66 @@ class Checkpoint(NamedTuple):
     layout: str = "bare"
     key: str | None = None
     left_out: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> Checkpoint:
+def read_checkpoint(path: str | Path, param_key: str | None = "params_ema", with_config: bool = True) -> Checkpoint:
     """Read BasicSR's and GFPGAN's ``.pth``, the released Lightning ``.ckpt``, safetensors, or bare tensors.
 
     Always with ``weights_only``. ``param_key`` is preferred where the file has several sets; else
-    ``params_ema``, ``params`` and ``state_dict`` are looked for in this order. The prefixes
-    ``module.`` and ``vqvae.`` are taken off; where ``vqvae.`` occurs, only what carries it is kept
-    (a training checkpoint holds losses and discriminators too).
+    ``params_ema``, ``params`` and ``state_dict`` are looked for in this order, and then the only dict, also
+    within each other. The prefixes ``module.``, ``_orig_mod.`` and ``vqvae.`` are taken off; where ``vqvae.``
+    occurs, only what carries it is kept (a training checkpoint holds losses and discriminators too).
+
+    Args:
+        path: the file, or a pretrained name.
+        param_key: what the tensors stand under.
+        with_config: without, what the file has under ``config`` is left out.
 
     Raises:
-        RestoreFormerError: no such file, not a file of tensors, or two tensors of one name in it.
+        RestoreFormerError: no such file, not a file of tensors, two tensors of one name in it, or another
+            program's ``config``.
     """
     path = local_file(path)
     content = read_tensors(path)
-    key = next((k for k in (param_key, *reversed(SETS), RELEASED_KEY) if k in content), None)
-    config = content.get("config")
-    entries = {k: v for k, v in content.items() if k != "config"} if key is None else content[key]
-    if not isinstance(entries, Mapping) or not (config is None or isinstance(config, Mapping)):
-        raise RestoreFormerError(f"Expected dicts under {key} and config in {path}, got {type(entries).__name__}.")
-    names = {k: str(k).removeprefix("module.") for k in entries}
-    prefix = RELEASED_PREFIX if any(name.startswith(RELEASED_PREFIX) for name in names.values()) else ""
+    found = find_set(content, param_key)
+    config = _own_config(found.config, path) if with_config else None
+    names, released = bare_names(found.entries)
     tensors: dict[str, Tensor] = {}
-    left_out = [str(k) for k in content if key is not None and k not in (key, "config")]
-    for k, value in entries.items():
-        name = names[k].removeprefix(prefix)
-        if not isinstance(value, Tensor) or not names[k].startswith(prefix) or name in IGNORED:
+    left_out = [*found.others, *(["config"] if found.config is not None and not with_config else [])]
+    for k, value in found.entries.items():
+        name = names[k]
+        if not isinstance(value, Tensor) or name is None or name in IGNORED:
             left_out.append(str(k))
         elif name in tensors:
             raise RestoreFormerError(f"Expected one {name} in {path}, but {k} is another: take out one of them.")
         else:
             tensors[name] = value
     if not tensors:
-        raise RestoreFormerError(f"Expected tensors in {path}, found none under {sorted(map(str, content))[:8]}.")
+        held = ", ".join(f"{k} ({type(v).__name__})" for k, v in list(content.items())[:8]) or "nothing"
+        remedy = ": take one of its dicts with scripts/convert_checkpoint.py --param-key" if found.keys else ""
+        raise RestoreFormerError(f"Expected tensors in {path}, found none among {held}{remedy}.")
     fits = {
         "safetensors": is_safetensors(path),
-        "released": prefix,
+        "released": released,
         "restoreformer": config is not None,
-        "gfpgan": key in SETS,
+        "gfpgan": found.key in SETS,
         "bare": True,
     }
     layout = next(name for name, fit in fits.items() if fit)
-    return Checkpoint(path, tensors, None if config is None else dict(config), layout, key, tuple(left_out))
+    return Checkpoint(path, tensors, config, layout, found.key, tuple(left_out), found.keys)
+
+
+def _own_config(config: Any, path: Path) -> dict[str, Any] | None:
+    if config is None:
+        return None
+    if isinstance(config, Mapping) and isinstance(config.get("type"), str):
+        return dict(config)
+    where = f"config in the metadata of {path}" if is_safetensors(path) else f"config in {path}"
+    raise RestoreFormerError(
+        f"Expected a network's type and arguments under {where}, got {reprlib.repr(config)}: if another program wrote "
+        "it, scripts/convert_checkpoint.py --leave-out config writes a file without it."
+    )
 
 
 def load_weights(
@@ -144,11 +160,21 @@ def _check_config(net: nn.Module, checkpoint: Checkpoint, accepted: tuple[str, .
     if kind not in accepted:
         raise RestoreFormerError(f"Expected {' or '.join(accepted)} in {checkpoint.path}, got {kind}.")
     own = network_config(net)
-    for key in own.keys() & stored.keys() - {"type"}:
-        if own[key] != stored[key]:
-            raise RestoreFormerError(
-                f"Expected {key}: {own[key]} in {checkpoint.path}, but it was trained with {key}: {stored[key]}."
-            )
+    for key in differing(own, stored):
+        raise RestoreFormerError(
+            f"Expected {key}: {own[key]} in {checkpoint.path}, but it was trained with {key}: {stored[key]}."
+        )
+
+
+def differing(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What two configurations both tell, and differently."""
+    return [k for k in config if k in other and _meant(k, config[k]) != _meant(k, other[k])]
+
+
+def _meant(key: str, value: Any) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return sorted(value, key=str) if key in UNORDERED else list(value)
+    return value
 
 
 def network_config(net: nn.Module) -> dict[str, Any]:
@@ -163,9 +189,8 @@ def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = No
     """
     path = Path(path)
     sets = {key: _on_cpu(n) for key, n in zip(SETS, (net, ema), strict=True) if n is not None}
-    with unfinished(path) as part:
-        write_tensors(part, "restoreformer", sets, network_config(net))
-        part.replace(path)
+    with whole_file(path) as part, part.open("wb") as file:
+        write_tensors(file, "restoreformer", sets, network_config(net))
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:

@@ -6,21 +6,26 @@ python scripts/convert_checkpoint.py net_g_latest.pth RestoreFormer.pth --publis
 """
 
 import argparse
+import hashlib
+import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from restoreformer.archs.build import NETWORKS, build_from_checkpoint, infer_config
-from restoreformer.archs.checkpoint import IGNORED, Checkpoint, network_config, read_checkpoint
-from restoreformer.archs.layouts import LAYOUTS, RELEASED_KEY, RELEASED_PREFIX, SETS, unfinished, write_tensors
+from restoreformer.archs.build import NETWORKS, build_from_checkpoint, build_unfilled
+from restoreformer.archs.checkpoint import IGNORED, Checkpoint, differing, network_config, read_checkpoint
+from restoreformer.archs.configuration import configuration
+from restoreformer.archs.layouts import LAYOUTS, write_tensors
+from restoreformer.archs.readers import check_layout, misread
 from restoreformer.errors import RestoreFormerError
-from restoreformer.options import check_arguments, read_options
-from restoreformer.pretrained import sha256
+from restoreformer.nesting import RELEASED_KEY, RELEASED_PREFIX, SETS
+from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
+from restoreformer.whole_file import whole_file
 
 # What is known to be no part of the network: other sets, what Lightning keeps beside them, a count, and the
 # losses and discriminators of the released training.
@@ -35,10 +40,13 @@ def choose_layout(output: Path, layout: str | None, publish: bool) -> str:
     Raises:
         RestoreFormerError: the suffix tells none, or more than one, or belongs to another.
     """
-    fitting = [name for name, kind in LAYOUTS.items() if kind.suffix == output.suffix]
+    fitting = [name for name, kind in LAYOUTS.items() if kind.suffix == output.suffix.lower()]
     if not fitting:
-        suffixes = ", ".join(dict.fromkeys(kind.suffix for kind in LAYOUTS.values()))
-        raise RestoreFormerError(f"Expected an output that ends in one of {suffixes}, got {output}.")
+        suffixes = ", ".join(f"{kind.suffix} for {name}" for name, kind in LAYOUTS.items())
+        raise RestoreFormerError(
+            f"Expected an output with the suffix of its layout, got {output}: name it so ({suffixes}), or, for .onnx, "
+            "use scripts/export_onnx.py."
+        )
     if layout is None and (len(fitting) == 1 or publish):
         return fitting[0]
     if layout not in fitting:
@@ -46,26 +54,57 @@ def choose_layout(output: Path, layout: str | None, publish: bool) -> str:
     return layout
 
 
+def check_output(output: Path, source: Path) -> None:
+    """See that an output can be written beside its input.
+
+    Raises:
+        RestoreFormerError: it is a folder, or the input.
+    """
+    if output.is_dir():
+        raise RestoreFormerError(f"Expected a file to write, got the folder {output}: name a file in it.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise RestoreFormerError(f"Expected an output beside the input, got {output} for both: name another file.")
+
+
 def read_sets(path: Path, layout: str, param_key: str | None, leave_out: Sequence[str]) -> dict[str, Checkpoint]:
     """The sets of tensors of a file that ``layout`` has room for, by their keys there.
 
     Raises:
-        RestoreFormerError: not a network file, or without ``param_key``.
+        RestoreFormerError: not a network file, without ``param_key``, or with a set that is to be left out.
     """
-    first = read_checkpoint(path, param_key or SETS[-1])
+    with_config = "config" not in leave_out
+    first = read_checkpoint(path, param_key or SETS[-1], with_config)
     if param_key not in (None, first.key):
-        raise RestoreFormerError(f"Expected {param_key} in {first.path}, got {first.key or 'tensors by themselves'}.")
+        there = ", ".join(first.keys) or "tensors by themselves"
+        raise RestoreFormerError(
+            f"Expected {param_key} in {first.path}, got {there}: give another --param-key, or none."
+        )
     keys = LAYOUTS[layout].sets
     found = {first.key if first.key in keys else keys[0]: first}
     for key in keys:
         if param_key is None and key in first.left_out and key not in found:
-            found[key] = read_checkpoint(path, key)
-    return {key: without(found[key], leave_out) for key in keys if key in found}
+            found[key] = read_checkpoint(path, key, with_config)
+    for key in filter(None, (checkpoint.key for checkpoint in found.values())):
+        if key.startswith(tuple(leave_out)):
+            raise RestoreFormerError(
+                f"Expected names of single tensors after --leave-out, got the beginning of {key}, under which all of a "
+                "network stand: name the set to take with --param-key."
+            )
+    return {key: found[key] for key in keys if key in found}
 
 
-def without(checkpoint: Checkpoint, beginnings: Sequence[str]) -> Checkpoint:
-    """The same with the tensors left out whose names begin so."""
+def without(checkpoint: Checkpoint, beginnings: Sequence[str], own: Collection[str]) -> Checkpoint:
+    """The same with the tensors left out whose names begin so.
+
+    Raises:
+        RestoreFormerError: they are the network's ``own``.
+    """
     left = [name for name in checkpoint.tensors if name.startswith(tuple(beginnings))]
+    if needed := [name for name in left if name in own]:
+        raise RestoreFormerError(
+            f"Expected --leave-out of what is no part of the network, but {needed[0]} is, and begins so: write more of "
+            "the name."
+        )
     tensors = {name: v for name, v in checkpoint.tensors.items() if name not in left}
     return checkpoint._replace(tensors=tensors, left_out=(*checkpoint.left_out, *left))
 
@@ -88,56 +127,6 @@ def left_out(sets: Mapping[str, Checkpoint], leave_out: Sequence[str]) -> list[s
     return list(names)
 
 
-def configuration(checkpoint: Checkpoint, path: Path | None) -> tuple[dict[str, Any], str]:
-    """What to build the network by, and how that is known.
-
-    Args:
-        checkpoint: the file as read.
-        path: YAML of arguments that replace what is known, or, if it has a ``type`` or is an option file,
-            of all of them.
-
-    Raises:
-        RestoreFormerError: not such a file.
-    """
-    given = {} if path is None else read_options(path)
-    given = given.get("network_g", given)
-    if isinstance(given, dict) and "type" in given:
-        known, how = {}, f"by {path}"
-    elif checkpoint.config is not None:
-        known, how = checkpoint.config, "stored in the file"
-    else:
-        known, how = infer_config(checkpoint), "told from the tensors"
-    if not isinstance(given, dict) or {**known, **given}.get("type") not in NETWORKS:
-        raise RestoreFormerError(f"Expected arguments of one of {', '.join(NETWORKS)} in {path}, got {given}.")
-    config = {**known, **given}
-    check_arguments("--config", given, NETWORKS[config["type"]])
-    return config, how if not known or not given else f"{how} and by {path}"
-
-
-def misread(checkpoint: Checkpoint, config: Mapping[str, Any]) -> str:
-    """What a reader who sees no configuration would take for something else, in words; empty if nothing."""
-    told = {"type": "RestoreFormer"} if config["type"] != "RestoreFormer" else infer_config(checkpoint)
-    return ", ".join(f"{key}: {told[key]} instead of {config[key]}" for key in told if told[key] != config[key])
-
-
-def check_layout(layout: str, wrong: str, config: Mapping[str, Any]) -> None:
-    """Stop before a file is written that its readers would take for another network.
-
-    Raises:
-        RestoreFormerError: they would.
-    """
-    if not LAYOUTS[layout].keeps_config and wrong:
-        raise RestoreFormerError(
-            f"Expected a layout that keeps the configuration, got {layout}, whose readers would take {wrong}: use "
-            "restoreformer or safetensors."
-        )
-    if layout == "gfpgan" and config["extra_attn_resolutions"]:
-        raise RestoreFormerError(
-            "Expected a RestoreFormer for the layout gfpgan, got RestoreFormer++, which neither GFPGAN nor spandrel "
-            "can build: use released, restoreformer or safetensors."
-        )
-
-
 def check_written(path: Path, sets: Mapping[str, Checkpoint], config: Mapping[str, Any]) -> None:
     """Read a file again, build its network, and hold all of it against what was to be written.
 
@@ -148,9 +137,8 @@ def check_written(path: Path, sets: Mapping[str, Checkpoint], config: Mapping[st
         found = read_checkpoint(path, key)
         names = found.tensors.keys() | expected.tensors.keys()
         differ = sorted(n for n in names if not same(found.tensors.get(n), expected.tensors.get(n)))
-        if network_config(build_from_checkpoint(found, tuple(NETWORKS))) != config:
-            differ.append("its configuration")
-        if differ:
+        again = network_config(build_from_checkpoint(found, tuple(NETWORKS)))
+        if differ := [*differ, *differing(again, config)]:
             raise RestoreFormerError(f"Expected to read what was written, but {differ[0]} came back changed.")
 
 
@@ -168,25 +156,35 @@ def convert(args: argparse.Namespace) -> None:
         RestoreFormerError: they do not fit together or the file.
     """
     layout = choose_layout(args.output, args.format, args.publish)
-    sets = read_sets(args.input, layout, args.param_key, args.leave_out)
+    if "" in args.leave_out:
+        raise RestoreFormerError(
+            "Expected the beginning of a name after --leave-out, got nothing, which all begin with."
+        )
+    source = local_file(args.input)
+    if not args.publish:
+        check_output(args.output, source)
+    sets = read_sets(source, layout, args.param_key, args.leave_out)
     first = next(iter(sets.values()))
+    chosen = configuration(first, args.config)
+    net = build_unfilled(chosen.config, tuple(NETWORKS), chosen.source or str(first.path))
+    sets = {key: without(c, args.leave_out, net.state_dict().keys()) for key, c in sets.items()}
     for c in sets.values():
         print(f"read {c.path}: {c.layout}, {len(c.tensors)} tensors" + (f" under {c.key}" if c.key else ""))
     names = left_out(sets, args.leave_out)
-    chosen, how = configuration(first, args.config)
     for c in sets.values():
-        config = network_config(build_from_checkpoint(c, tuple(NETWORKS), chosen))
-    print(f"configuration, {how}: {', '.join(f'{key}: {value}' for key, value in config.items())}")
-    wrong = misread(first, config)
+        build_from_checkpoint(c, tuple(NETWORKS), chosen.config, chosen.source)
+    config = network_config(net)
+    print(f"configuration, {chosen.how}: {', '.join(f'{key}: {value}' for key, value in config.items())}")
+    wrong = misread(next(iter(sets.values())), config)
     check_layout(layout, wrong, config)
-    with unfinished(args.output) as part:
-        write_tensors(part, layout, {key: c.tensors for key, c in sets.items()}, config)
+    content = io.BytesIO()
+    write_tensors(content, layout, {key: c.tensors for key, c in sets.items()}, config)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    output = args.output.with_stem(f"{args.output.stem}-{digest[:8]}") if args.publish else args.output
+    check_output(output, source)
+    with whole_file(output) as part:
+        part.write_bytes(content.getbuffer())
         check_written(part, sets, config)
-        digest = sha256(part)
-        output = args.output.with_stem(f"{args.output.stem}-{digest[:8]}") if args.publish else args.output
-        if output.exists() and output.samefile(first.path):
-            raise RestoreFormerError(f"Expected an output beside the input, got {output} for both: name another file.")
-        part.replace(output)
     for name in names:
         print(f"left out: {name}")
     count = sum(len(c.tensors) for c in sets.values())
@@ -203,7 +201,11 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="YAML of the network's arguments, or an option file")
     parser.add_argument("--param-key", help="take this set of tensors alone, such as params_ema")
     parser.add_argument(
-        "--leave-out", action="append", default=[], metavar="BEGINNING", help="of names that are no part of the network"
+        "--leave-out",
+        action="append",
+        default=[],
+        metavar="BEGINNING",
+        help="of names that are no part of the network, or config",
     )
     parser.add_argument("--publish", action="store_true", help="put 8 digits of the file's SHA-256 into its name")
     try:

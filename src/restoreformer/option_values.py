@@ -1,7 +1,8 @@
 """Values of an option file that cannot be what they are, whoever reads them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import Parameter
 from typing import Any
 
 Options = Mapping[str, Any]
@@ -17,6 +18,18 @@ ITERATIONS = {"total_iter", "print_freq", "save_checkpoint_freq", "val_freq", "g
 FLAGS = {"adaptive_gan_weight", "checkpointing", "compile", "use_hflip"}
 # Where ~ is no way to say "the default".
 NEVER_EMPTY = {"gan_start_iter", "identity_start_iter", "ema_decay", "warmup_iter", "eye_roi_size", "mouth_roi_size"}
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# Of annotations: what to call them, and whether a value is such.
+KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    int: ("a whole number", _is_integer),
+    str: ("text", lambda value: isinstance(value, str)),
+    Sequence[int]: ("a list of whole numbers", lambda v: isinstance(v, (list, tuple)) and all(map(_is_integer, v))),
+}
 
 
 def value_problems(opt: Options) -> Iterator[str]:
@@ -52,6 +65,14 @@ def _single_values(where: str, block: Options) -> Iterator[str]:
 def _is_whole(value: Any, least: int, or_float: bool = False) -> bool:
     kinds = (int, float) if or_float else int
     return isinstance(value, kinds) and not isinstance(value, bool) and float(value).is_integer() and value >= least
+
+
+def mistyped(where: str, block: Options, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """One line for each value that is not what the parameter of its name is annotated with."""
+    for name, value in block.items():
+        kind = parameters[name].annotation if name in parameters else None
+        if kind in KINDS and not KINDS[kind][1](value):
+            yield f"{where}: {name} is {value!r}: expected {KINDS[kind][0]}"
 
 
 def _text_numbers(where: str, value: Any) -> Iterator[str]:

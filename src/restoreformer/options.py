@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.option_values import Options, value_problems
+from restoreformer.option_values import Options, mistyped, value_problems
 
 TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
 TOP |= {"dist_params", "find_unused_parameters"}
@@ -236,18 +236,23 @@ def check_arguments(where: str, block: Options, kind: Callable[..., Any]) -> Non
     """Hold a block of options against the signature of what it configures.
 
     Raises:
-        RestoreFormerError: names every key that it does not take, with the nearest that it does, and every
-            one that it wants.
+        RestoreFormerError: names every key that it does not take, with the nearest that it does, every one that it
+            wants, and every value of another type.
     """
-    if problems := list(_against_signature(where, block, kind)):
+    if problems := list(_arguments(where, block, kind)):
         raise RestoreFormerError(f"Expected other options: {'; '.join(problems)}")
+
+
+def _arguments(where: str, block: Options, kind: Callable[..., Any]) -> Iterator[str]:
+    yield from _against_signature(where, block, kind)
+    yield from mistyped(where, block, _parameters(kind))
 
 
 def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[str]:
     """A network's arguments, and whether it can be built of them and takes the images of the datasets."""
     import torch
 
-    problems = list(_against_signature(where, block, kind))
+    problems = list(_arguments(where, block, kind))
     yield from problems
     if problems:
         return

@@ -5,8 +5,8 @@ from typing import Any
 
 from basicsr.utils import check_resume
 
-from restoreformer.archs.layouts import read_tensors
 from restoreformer.errors import RestoreFormerError
+from restoreformer.tensor_files import read_tensors
 
 
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:

@@ -45,6 +45,11 @@ def test_the_released_form(weights):
     torch.testing.assert_close(loss(a, b), expected)
 
 
+def test_weights_may_stand_beside_their_programs_config(weights):
+    torch.save(torch.load(weights) | {"config": {"network": "r18"}}, weights)
+    assert not ArcFaceIdentityLoss(weights=weights).net.training
+
+
 def test_random_weights_are_told(caplog, monkeypatch):
     monkeypatch.setattr(get_root_logger(), "propagate", True)
     with caplog.at_level("WARNING", logger="basicsr"):

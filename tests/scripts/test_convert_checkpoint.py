@@ -1,7 +1,9 @@
 """Files in each released layout, written here by hand, are converted into every other and run by spandrel."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -159,8 +161,54 @@ def test_what_is_not_known_must_be_named(net, convert, tmp_path):
     assert not out.exists()
     for name in ("bare.pth", "lightning.ckpt"):
         assert "left out: extra.weight\n" in convert(tmp_path / name, out, "--leave-out", "extra.")
-    needed = convert(tmp_path / "bare.pth", out, "--leave-out", "extra.", "--leave-out", "decoder.mid")
-    assert "decoder.mid.block_1.norm1.weight is missing" in needed
+    assert "got nothing, which all begin with" in convert(tmp_path / "bare.pth", out, "--leave-out", "")
+    for key, name in (("params", "bare.pth"), ("state_dict", "lightning.ckpt")):
+        reason = convert(tmp_path / name, out, "--leave-out", key[:5])
+        assert f"got the beginning of {key}, under which all of a network stand" in reason
+
+
+def test_nothing_of_the_network_can_be_left_out(net, plus_plus, convert, tmp_path):
+    """Without these RestoreFormer++ would be taken for a RestoreFormer, and fit."""
+    for network, needed in ((net, "decoder.mid.block_1.norm1.weight"), (plus_plus, "decoder.up.4.attn.0.q.weight")):
+        torch.save(network.state_dict(), tmp_path / "net.pth")
+        reason = convert(tmp_path / "net.pth", tmp_path / "out.safetensors", "--leave-out", needed[:14])
+        assert f"Expected --leave-out of what is no part of the network, but {needed} is, and begins so" in reason
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pth"]
+
+
+@pytest.mark.parametrize("stored", ["sd-v1-5", '{"type": "unet"}', '{"type": ["RestoreFormer"]}'])
+def test_another_programs_configuration_can_be_left_out(stored, net, convert, tmp_path):
+    path, out = tmp_path / "net.safetensors", tmp_path / "out.safetensors"
+    safetensors.torch.save_file(net.state_dict(), path, {"config": stored})
+    reason = convert(path, out)
+    assert reason.startswith("error: Expected ") and "--leave-out config" in reason and "\n" not in reason
+    printed = convert(path, out, "--leave-out", "config")
+    assert "configuration, told from the tensors" in printed and "left out: config\n" in printed
+    assert read_checkpoint(out).config == network_config(net)
+
+
+def test_sets_that_stand_otherwise(net, convert, tmp_path):
+    tensors = net.state_dict()
+    other = {name: v + 1 for name, v in tensors.items()}
+    safetensors.torch.save_file(
+        {**{f"params.{k}": v for k, v in other.items()}, **{f"params_ema.{k}": v for k, v in tensors.items()}},
+        tmp_path / "flat.safetensors",
+    )
+    torch.save({"model": {"params": other, "params_ema": tensors}, "epoch": 3}, tmp_path / "deep.pth")
+    torch.save({"critic": other, "generator": tensors}, tmp_path / "two.pth")
+    for name, key in (("flat.safetensors", "params_ema"), ("deep.pth", "params_ema"), ("two.pth", "generator")):
+        assert f"405 tensors under {key}\n" in convert(
+            tmp_path / name, tmp_path / "out.safetensors", "--param-key", key, "--leave-out", "critic"
+        )
+        assert torch.equal(
+            read_checkpoint(tmp_path / "out.safetensors").tensors["quant_conv.bias"], net.quant_conv.bias
+        )
+    for name, there in (("flat.safetensors", "params, params_ema"), ("deep.pth", "model, params, params_ema")):
+        reason = convert(tmp_path / name, tmp_path / "out.safetensors", "--param-key", "ema")
+        assert reason == f"error: Expected ema in {tmp_path / name}, got {there}: give another --param-key, or none."
+    assert "found none among critic (dict), generator (OrderedDict)" in convert(
+        tmp_path / "two.pth", tmp_path / "out.ckpt"
+    )
 
 
 def test_a_configuration_for_files_without_one(convert, tmp_path):
@@ -176,23 +224,44 @@ def test_a_configuration_for_files_without_one(convert, tmp_path):
             tmp_path / "bare.pth", tmp_path / "out.pth", "--format", "restoreformer", "--config", path
         )
         assert read_checkpoint(tmp_path / "out.pth").config == network_config(net)
-    config.write_text("head_size: 8")
-    reason = convert(tmp_path / "out.pth", tmp_path / "again.safetensors", "--config", config)
-    assert "Expected head_size: 8" in reason and "it was trained with head_size: 4" in reason
-    config.write_text("head_sise: 8")
-    reason = convert(tmp_path / "bare.pth", tmp_path / "again.safetensors", "--config", config)
-    assert "head_sise is not an option: did you mean head_size?" in reason
-    config.write_text("type: PatchDiscriminator")
-    reason = convert(tmp_path / "bare.pth", tmp_path / "again.safetensors", "--config", config)
-    assert "Expected arguments of one of RestoreFormer, " in reason
+    for written, source, problem in (
+        ("head_size: 8", "out.pth", f"in {config} and {tmp_path}/out.pth .*Expected head_size: 8 .* with head_size: 4"),
+        ("head_sise: 8", "bare.pth", f"{config}: head_sise is not an option: did you mean head_size?"),
+        ("head_size: many", "bare.pth", f"{config}: head_size is 'many': expected a whole number"),
+        ("head_size: 7", "bare.pth", f"Expected the configuration of RestoreFormer in {config}: "),
+        ("n_embed: 32", "bare.pth", f"Expected in {config} what fits {tmp_path}/bare.pth: "),
+        ("type: PatchDiscriminator", "bare.pth", f"RestoreFormer, .* as type in {config}, got 'PatchDiscriminator'"),
+        ("type: [RestoreFormer]", "bare.pth", f"as type in {config}, got \\['RestoreFormer'\\]"),
+        ("network_g: [RestoreFormer]", "bare.pth", f"a network's arguments in {config}, got \\['RestoreFormer'\\]"),
+    ):
+        config.write_text(written)
+        reason = convert(tmp_path / source, tmp_path / "again.safetensors", "--config", config)
+        assert re.match("error: Expected ", reason) and re.search(problem, reason), reason
     assert not (tmp_path / "again.safetensors").exists()
+
+
+def test_resolutions_in_another_order_are_the_same(convert, tmp_path):
+    net = RestoreFormer(**{**NARROW, "extra_attn_resolutions": [64, 32], "head_size": 4})
+    save_checkpoint(tmp_path / "net.pth", net)
+    assert "note:" not in convert(tmp_path / "net.pth", tmp_path / "out.ckpt")
+    assert build_from_checkpoint(read_checkpoint(tmp_path / "out.ckpt")).config["extra_attn_resolutions"] == [32, 64]
+
+
+def test_the_same_safetensors_come_of_every_process(net, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    for seed in "12":
+        command = [sys.executable, convert_checkpoint.__file__, tmp_path / "net.pth", tmp_path / f"{seed}.safetensors"]
+        subprocess.run(command, check=True, env={**environment, "PYTHONHASHSEED": seed}, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
 
 
 def test_published_files_carry_their_hash(net, convert, tmp_path):
     average = fill(RestoreFormer(**NARROW))
     average.encoder.conv_in.bias.data.zero_()
     save_checkpoint(tmp_path / "net.pth", net, average)
-    assert "810 tensors" in convert(tmp_path / "net.pth", tmp_path / "published" / "RestoreFormer.pth", "--publish")
+    printed = convert(tmp_path / "net.pth", tmp_path / "published" / "RestoreFormer.pth", "--publish")
+    assert "810 tensors" in printed and "left out" not in printed
     (path,) = (tmp_path / "published").iterdir()
     assert path.name == f"RestoreFormer-{sha256(path)[:8]}.pth"
     content = torch.load(path, weights_only=True)
@@ -206,24 +275,48 @@ def test_published_files_carry_their_hash(net, convert, tmp_path):
     assert reason.startswith("error: Expected params_ema in ") and "got tensors by themselves" in reason
 
 
-def test_an_output_is_whole_and_never_the_input(net, convert, tmp_path, monkeypatch):
-    save_checkpoint(tmp_path / "net.pth", net)
-    before = (tmp_path / "net.pth").read_bytes()
+def test_an_output_is_never_the_input(convert, tmp_path):
+    """Told before the input is read, which here is no network."""
+    (tmp_path / "net.pth").write_text("no network")
     (tmp_path / "link.pth").symlink_to("net.pth")
-    for name in ("net.pth", "link.pth"):
-        assert "Expected an output beside the input" in convert(
-            tmp_path / "net.pth", tmp_path / name, "--format", "gfpgan"
-        )
-    (tmp_path / "link.pth").unlink()
+    (tmp_path / "folder.pth").mkdir()
+    for name, reason in (
+        ("net.pth", "Expected an output beside the input"),
+        ("link.pth", "Expected an output beside the input"),
+        ("folder.pth", "Expected a file to write, got the folder"),
+    ):
+        assert reason in convert(tmp_path / "net.pth", tmp_path / name, "--format", "gfpgan")
+    assert (tmp_path / "net.pth").read_text() == "no network"
 
-    def changed(path, layout, sets, config):
-        tensors = {**sets["params_ema"], "encoder.conv_in.bias": torch.zeros(32)}
-        torch.save({"params_ema": tensors}, path)
+
+def test_a_published_output_is_never_the_input(net, convert, tmp_path):
+    save_checkpoint(tmp_path / "net.pth", net)
+    convert(tmp_path / "net.pth", tmp_path / "out.safetensors", "--publish")
+    (path,) = tmp_path.glob("out-*")
+    assert "Expected an output beside the input" in convert(path, tmp_path / "out.safetensors", "--publish")
+
+
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        (lambda sets, config: sets["params"]["encoder.conv_in.bias"].zero_(), "encoder.conv_in.bias"),
+        (lambda sets, config: sets["params"].pop("encoder.conv_in.bias"), "encoder.conv_in.bias"),
+        (lambda sets, config: config.update(head_size=4), "head_size"),
+    ],
+    ids=["tensor", "missing", "configuration"],
+)
+def test_an_output_is_what_was_to_be_written(change, name, net, convert, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "net.pth", net)
+
+    def changed(file, layout, sets, config):
+        content = {"params": {k: v.clone() for k, v in sets["params"].items()}}, dict(config)
+        change(*content)
+        torch.save(content[0] | {"config": content[1]}, file)
 
     monkeypatch.setattr(convert_checkpoint, "write_tensors", changed)
-    reason = convert(tmp_path / "net.pth", tmp_path / "out.pth", "--format", "gfpgan")
-    assert reason == "error: Expected to read what was written, but encoder.conv_in.bias came back changed."
-    assert [p.name for p in tmp_path.iterdir()] == ["net.pth"] and (tmp_path / "net.pth").read_bytes() == before
+    reason = convert(tmp_path / "net.pth", tmp_path / "out.pth", "--format", "restoreformer")
+    assert reason.startswith("error: Expected ") and name in reason
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pth"]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +324,11 @@ def test_an_output_is_whole_and_never_the_input(net, convert, tmp_path, monkeypa
     [
         (["out.pth"], "Expected --format restoreformer or gfpgan for .*out.pth, got none"),
         (["out.pth", "--format", "safetensors"], "Expected --format restoreformer or gfpgan for .*, got safetensors"),
-        (["out.onnx"], r"Expected an output that ends in one of \.pth, \.ckpt, \.safetensors, got"),
-        (["out.ckpt"], "Expected a network file at .*none.pth, found none"),
+        (
+            ["out.onnx"],
+            r"Expected an output with the suffix of its layout, got .*: name it so \(\.pth for restoreformer",
+        ),
+        (["out.CKPT"], "Expected a network file at .*none.pth, found none"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, reason, convert, tmp_path):

@@ -92,6 +92,7 @@ class IdentityNetwork(nn.Module):
         load_frozen(net, weights or kind.weights, what)
         self.net = settled(net)
         self.prepare = kind.prepare
+        self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
         return self.net(self.prepare(image))

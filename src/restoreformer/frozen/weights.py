@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from basicsr.utils import get_root_logger
-from torch import nn
+from torch import Tensor, nn
 
-from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.errors import RestoreFormerError
+from restoreformer.nesting import bare_names, find_set
 from restoreformer.pretrained import local_file
+from restoreformer.tensor_files import read_tensors
 
 
-def read_weights(weights: str | Path) -> tuple[Path, Mapping[str, Any]]:
+def read_weights(weights: str | Path) -> tuple[Path, Mapping[str, Tensor]]:
     """Where a file was found, and its tensors by name, without the prefix ``module.``.
 
     Args:
@@ -21,8 +21,13 @@ def read_weights(weights: str | Path) -> tuple[Path, Mapping[str, Any]]:
     Raises:
         RestoreFormerError: the file cannot be had, or holds no tensors.
     """
-    checkpoint = read_checkpoint(local_file(weights), "net_state_dict")
-    return checkpoint.path, checkpoint.tensors
+    path = local_file(weights)
+    entries = find_set(read_tensors(path), None).entries
+    names, _ = bare_names(entries)
+    tensors = {name: entries[k] for k, name in names.items() if name is not None and isinstance(entries[k], Tensor)}
+    if not tensors:
+        raise RestoreFormerError(f"Expected tensors in {path}, found none.")
+    return path, tensors
 
 
 def load_frozen(net: nn.Module, weights: str | Path | None, what: str) -> None:
