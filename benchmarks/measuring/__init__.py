@@ -138,12 +138,13 @@ def peak_memory(run: Callable[[], Any], device: torch.device) -> int:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     _CLEAR_PEAK.write_text("5")
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     run()
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
+    """A figure of this process in /proc/self/status, in bytes (Linux): ``VmRSS`` now, ``VmHWM`` at most."""
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 
