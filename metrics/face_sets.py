@@ -1,7 +1,7 @@
 """Folders of faces, one for each method, whose images belong together by their names."""
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,32 +75,50 @@ def read_face_sets(folders: Iterable[NamedFolder]) -> dict[str, FaceSet]:
 def read_face_set(folder: Path) -> FaceSet:
     """The images in a folder, not in those within it.
 
+    Args:
+        folder: the folder, or one and a pattern, ``DIR/*_00.png``: then names are what the asterisk stands for.
+
     Raises:
         RestoreFormerError: no folder, one that cannot be listed, no images, or two of one name.
     """
+    pattern: str | None = None
+    bare: Callable[[Path], str] = _stem
+    if "*" in folder.name:
+        folder, pattern = folder.parent, folder.name
+        begin, _, end = pattern.partition("*")
+        if "*" in end:
+            raise RestoreFormerError(f"Expected one asterisk, for the names of faces, got {pattern}.")
+        bare = lambda path: path.name.removeprefix(begin).removesuffix(end)  # noqa: E731
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise RestoreFormerError(f"Expected a folder of faces at {folder}, could not list it: {error}") from error
     files: dict[str, Path] = {}
     for path in entries:
-        if not _is_image(path):
+        if not _is_image(path, pattern):
             continue
-        if path.stem in files:
+        if (name := bare(path)) in files:
             raise RestoreFormerError(
-                f"Expected one image of each name in {folder}, got {files[path.stem].name} and {path.name}: "
+                f"Expected one image of each name in {folder}, got {files[name].name} and {path.name}: "
                 "remove or rename one."
             )
-        files[path.stem] = path
+        files[name] = path
     if not files:
         raise RestoreFormerError(
-            f"Expected images in {folder}, found none among {len(entries)} entries: they end in "
-            f"{', '.join(sorted(SUFFIXES))}, and folders within do not count."
+            f"Expected images{f' named {pattern}' if pattern else ''} in {folder}, found none among {len(entries)} "
+            f"entries: they end in {', '.join(sorted(SUFFIXES))}, and folders within do not count."
         )
-    return FaceSet(folder, dict(sorted(files.items())), tuple(p.name for p in entries if not _is_image(p)))
+    return FaceSet(folder, dict(sorted(files.items())), tuple(p.name for p in entries if not _is_image(p, pattern)))
 
 
-def _is_image(path: Path) -> bool:
+def _stem(path: Path) -> str:
+    return path.stem
+
+
+def _is_image(path: Path, pattern: str | None) -> bool:
+    begin, _, end = (pattern or "*").partition("*")
+    if not (path.name.startswith(begin) and path.name.endswith(end)):
+        return False
     # macOS leaves a file of that beginning beside each on foreign disks.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._") and path.is_file()
 
@@ -120,19 +138,17 @@ def _renamed(longer: FaceSet, shorter: FaceSet) -> str | None:
     splits = range(1, len(first))
     for ends in sorted({first[i:] for i in splits if first[:i] in shorter.files}):
         if all(n.endswith(ends) and n.removesuffix(ends) in shorter.files for n in longer.files):
-            return _hint(longer, shorter, f"with {ends!r} after it", first.removesuffix(ends))
+            return _hint(longer, shorter, f"with {ends!r} after it", f"*{ends}")
     for begins in sorted({first[:i] for i in splits if first[i:] in shorter.files}):
         if all(n.startswith(begins) and n.removeprefix(begins) in shorter.files for n in longer.files):
-            return _hint(longer, shorter, f"with {begins!r} before it", first.removeprefix(begins))
+            return _hint(longer, shorter, f"with {begins!r} before it", f"{begins}*")
     return None
 
 
-def _hint(longer: FaceSet, shorter: FaceSet, added: str, bare: str) -> str:
-    file = next(iter(longer.files.values()))
-    return (
-        f"every name in {longer.folder} is one in {shorter.folder} {added}: rename the files without it, "
-        f"{file.name} to {bare}{file.suffix} and so on"
-    )
+def _hint(longer: FaceSet, shorter: FaceSet, added: str, pattern: str) -> str:
+    suffix = next(iter(longer.files.values())).suffix
+    named = longer.folder / f"{pattern}{suffix}"
+    return f"every name in {longer.folder} is one in {shorter.folder} {added}: give the folder as {named}"
 
 
 def same_names(sets: Mapping[str, FaceSet]) -> list[str]:

@@ -63,9 +63,9 @@ def test_pairs_by_name():
     ("reference", "other", "told"),
     [
         # The shorter of two ends that fit the first name fits all.
-        (("1", "2", "1_0"), ("1_0_0", "2_0"), "is one in r with '_0' after it: rename .*, 1_0_0.png to 1_0.png"),
-        (("1", "2"), ("out1", "out2"), "every name in o is one in r with 'out' before it: .* out1.png to 1.png"),
-        (("1_00", "2_00"), ("1", "2"), "every name in r is one in o with '_00' after it: .* 1_00.png to 1.png"),
+        (("1", "2", "1_0"), ("1_0_0", "2_0"), r"is one in r with '_0' after it: give the folder as o/\*_0.png"),
+        (("1", "2"), ("out1", "out2"), r"every name in o is one in r with 'out' before it: give .* o/out\*.png"),
+        (("1_00", "2_00"), ("1", "2"), r"every name in r is one in o with '_00' after it: give .* r/\*_00.png"),
         (("1", "2"), ("1_00", "2_01"), None),
         (("1", "2"), ("1_00", "3_00"), None),
         # One that fits as it is: nothing was renamed throughout.
@@ -90,3 +90,14 @@ def test_sets_that_do_not_go_together_are_told_of():
         match=r"got 1 of ours missing in theirs \(a\) and 5 of theirs missing in ours \(c, d, e and 2 more\)",
     ):
         same_names(sets)
+
+
+def test_a_pattern_names_what_the_asterisk_stands_for(tmp_path):
+    for name in ("1_00.png", "2_00.png", "2_01.png", "1_00.jpg"):
+        (tmp_path / name).touch()
+    found = read_face_set(tmp_path / "*_00.png")
+    assert found.files == {"1": tmp_path / "1_00.png", "2": tmp_path / "2_00.png"} and found.folder == tmp_path
+    with pytest.raises(RestoreFormerError, match=r"Expected images named \*_7.png in .*, found none among 4"):
+        read_face_set(tmp_path / "*_7.png")
+    with pytest.raises(RestoreFormerError, match="Expected one asterisk, for the names of faces"):
+        read_face_set(tmp_path / "*_*.png")
