@@ -42,4 +42,4 @@ def frechet_interval(distance: float, gaussian: Gaussian, features: NDArray[np.f
     count = len(features)
     drawn = [gaussian.distance(features[chance.integers(count, size=count)]) for _ in range(FRECHET_RESAMPLES)]
     half = DEVIATIONS * float(np.std(drawn, ddof=1))
-    return Interval(distance - half, distance + half)
+    return Interval(max(0.0, distance - half), distance + half)

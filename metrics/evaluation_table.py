@@ -89,10 +89,12 @@ def _named(e: Evaluation) -> str:
 
 
 def _published_rows(report: Report) -> dict[str, dict[tuple[str, str], float]]:
+    """The paper's figures in the report's columns, by method."""
     rows: dict[str, dict[tuple[str, str], float]] = {}
-    for dataset in report.datasets if report.with_published else ():
+    for dataset, label in report.columns if report.with_published else ():
         for method, values in published(dataset).items():
-            rows.setdefault(method, {}).update({(dataset, label): v for label, v in values.items()})
+            if label in values:
+                rows.setdefault(method, {})[dataset, label] = values[label]
     return rows
 
 
