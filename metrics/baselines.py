@@ -8,7 +8,6 @@ manifest tells, and enlarged again by cubic interpolation. denoised: OpenCV's no
 
 import csv
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -62,12 +61,9 @@ def main() -> None:
         for name, path in read_face_set(args.test_set / "lq").files.items():
             if name not in shrunk:
                 raise RestoreFormerError(f"Expected {name} in the manifest of {args.test_set}, found no line of it.")
-            makers: dict[str, Callable[[Image], Image]] = {
-                "bicubic": lambda image, factor=shrunk[name]: bicubic(image, factor),
-                "denoised": denoised,
-            }
-            for folder, make in makers.items():
-                write(args.out / folder / f"{name}.png", make(read(path)))
+            image = read(path)
+            for folder, made in (("bicubic", bicubic(image, shrunk[name])), ("denoised", denoised(image))):
+                write(args.out / folder / f"{name}.png", made)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
 
