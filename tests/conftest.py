@@ -1,4 +1,4 @@
-"""Small configurations, faces that need no download, and a browser."""
+"""Small configurations, faces that need no download, processes that start at once, and a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from forks import Forks
 from skimage import data
 
 from restoreformer.datasets.components import write_boxes
@@ -34,6 +35,13 @@ BOXES = {"left_eye": [193.0, 240.0, 30.0], "right_eye": [319.0, 240.0, 30.0], "m
 def _seed() -> None:
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture

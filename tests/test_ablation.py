@@ -25,13 +25,13 @@ def small(faces_lmdb, boxes_file):
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, small):
+def root(tmp_path_factory, small, forks):
     """A checkout of its own in which both first stages have been trained."""
     folder = tmp_path_factory.mktemp("ablation")
     shutil.copytree(ROOT / "basicsr", folder / "basicsr")
     (folder / "src").symlink_to(ROOT / "src")
     for file in STAGE_1.values():
-        passed(run(folder, as_dict(small(file))))
+        passed(run(forks, folder, as_dict(small(file))))
     return folder
 
 
@@ -41,10 +41,10 @@ def as_dict(opt):
 
 
 @pytest.mark.parametrize("file", ROWS.values())
-def test_a_row_trains_from_its_own_option_file(file, root, small):
+def test_a_row_trains_from_its_own_option_file(file, root, small, forks):
     opt = as_dict(small(f"options/ablation/{file}.yml"))
     opt["logger"]["print_freq"] = 1
-    log = passed(run(root, opt))
+    log = passed(run(forks, root, opt))
     assert f"Loaded {opt['network_g']['type']} from {opt['path']['pretrain_network_g']}" in log
     assert len(re.findall("l_prior: ", log)) == 3 and "l_g_style_mouth" in log and "nan" not in log
     assert (root / "experiments" / opt["name"] / "models" / "net_g_latest.pth").exists()

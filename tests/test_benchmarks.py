@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
@@ -15,16 +12,11 @@ from measuring.five_passes import FivePasses
 ROOT = Path(__file__).parents[1]
 
 
-def help_of(script):
-    return subprocess.run([sys.executable, "-W", "ignore", script, "--help"], capture_output=True, text=True)
-
-
-def test_each_script_starts_by_itself():
-    scripts = sorted((ROOT / "benchmarks").glob("*.py"))
-    with ThreadPoolExecutor(2) as pool:
-        for script, done in zip(scripts, pool.map(help_of, scripts), strict=True):
-            assert done.returncode == 0, f"{script}: {done.stderr}"
-            assert f"python benchmarks/{script.name}" in done.stdout
+def test_each_script_starts_by_itself(forks):
+    for script in sorted((ROOT / "benchmarks").glob("*.py")):
+        done = forks.run(script, "--help")
+        assert done.returncode == 0, f"{script}: {done.stderr}"
+        assert f"python benchmarks/{script.name}" in done.stdout
 
 
 def test_ratios_operations_and_memory():

@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,12 +21,10 @@ print(kept, round(resident() - before))
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not hasattr(os, "confstr"), reason="glibc's")
-def test_freed_memory_is_kept_where_it_is_asked_for():
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+def test_freed_memory_is_kept_where_it_is_asked_for(forks):
     found = {}
     for mode in ("keep", "by itself"):
-        command = [sys.executable, "-c", PROBE, mode]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        done = forks.run("-c", PROBE, mode, PYTHONPATH=Path(__file__).parents[1] / "src")
         found[mode] = done.stdout.split()
     assert found["keep"][0] == "True" and int(found["keep"][1]) > 200
     assert found["by itself"][0] == "None" and int(found["by itself"][1]) < 50

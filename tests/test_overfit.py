@@ -1,4 +1,4 @@
-"""It learns: 300 iterations, half for each stage, on one batch of real pixels."""
+"""It learns: 160 iterations, half for each stage, on one batch of real pixels."""
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def options(folder, model, arch, **train):
         "path": {"models": str(folder)},
         "train": {
             "optim_g": {"type": "Adam", "lr": 2e-3, "betas": [0.5, 0.9]},
-            "scheduler": {"type": "MultiStepLR", "milestones": [110], "gamma": 0.25},
+            "scheduler": {"type": "MultiStepLR", "milestones": [60], "gamma": 0.25},
             "pixel_opt": {"type": "L1Loss"},
             **train,
         },
@@ -57,14 +57,14 @@ def test_both_stages_overfit_one_batch(tmp_path, face):
     gt = torch.stack([to_tensor(cv2.resize(i, (32, 32), interpolation=cv2.INTER_AREA)) for i in images])
     lq = torch.nn.functional.avg_pool2d(gt, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
     losses = {"dictionary_opt": {"type": "DictionaryLoss"}, "commitment_opt": {"type": "CommitmentLoss"}}
-    renewal = {"renewal_opt": {"start": "encoder", "interval": 20, "until": 80}}
+    renewal = {"renewal_opt": {"start": "encoder", "interval": 10, "until": 40}}
     stage1 = build_model(options(tmp_path, "HQDictionaryModel", "HQDictionary", **losses, **renewal))
-    first, last, log = train(stage1, {"lq": gt, "gt": gt}, 150)
+    first, last, log = train(stage1, {"lq": gt, "gt": gt}, 80)
     assert last > first + 5, (first, last)
     assert log["entries_in_use"] > 100
     save_checkpoint(tmp_path / "g.pth", stage1.net_g)
 
     opt = options(tmp_path, "RestoreFormerModel", "RestoreFormer", prior_opt={"type": "CommitmentLoss"})
     opt["path"]["pretrain_network_g"] = str(tmp_path / "g.pth")
-    first, last, _ = train(build_model(opt), {"lq": lq, "gt": gt}, 150)
+    first, last, _ = train(build_model(opt), {"lq": lq, "gt": gt}, 80)
     assert last > first + 5, (first, last)

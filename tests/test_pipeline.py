@@ -90,17 +90,25 @@ def opts(small_net, faces_lmdb, boxes_file):
 
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+LAUNCHER = ("--launcher", "pytorch")
 
 
-def run(root, opt, *arguments, script="train", starter=(), on_cpu=False):
-    text = opt if isinstance(opt, str) else yaml.safe_dump(opt, sort_keys=False)
-    (root / "opt.yml").write_text(text)
-    command = [sys.executable, "-W", "ignore", *starter, f"basicsr/{script}.py", "-opt", "opt.yml", *arguments]
+def command(root, opt, *arguments, script="train"):
+    (root / "opt.yml").write_text(opt if isinstance(opt, str) else yaml.safe_dump(opt, sort_keys=False))
+    return f"basicsr/{script}.py", "-opt", "opt.yml", *arguments
+
+
+def started(root, *words, on_cpu=False):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     if on_cpu:
         # And in one thread, as torchrun has it: another number rounds otherwise.
         environment |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment, timeout=300)
+    python = [sys.executable, "-W", "ignore", *words]
+    return subprocess.run(python, cwd=root, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def run(forks, root, opt, *arguments, **script):
+    return forks.run(*command(root, opt, *arguments, **script), folder=root, PYTHONPATH="")
 
 
 def passed(done):
@@ -108,13 +116,13 @@ def passed(done):
     return done.stdout + done.stderr
 
 
-def test_both_stages_train_resume_and_test(root, opts):
-    log = passed(run(root, opts["stage1"]))
+def test_both_stages_train_resume_and_test(forks, root, opts):
+    log = passed(started(root, *command(root, opts["stage1"])))
     assert "The dictionary starts from encoder outputs" in log and len(re.findall("l_dict: ", log)) == 4
     models = root / "experiments" / "stage1" / "models"
     assert {p.name for p in models.iterdir()} == {f"net_{n}_{i}.pth" for n in "gd" for i in (2, 4, "latest")}
 
-    log = passed(run(root, opts["stage2"]))
+    log = passed(run(forks, root, opts["stage2"]))
     assert "Loaded RestoreFormer from experiments/stage1/models/net_g_latest.pth" in log
     assert "psnr" in log and "l_g_style_mouth" in log
     models = root / "experiments" / "stage2" / "models"
@@ -124,19 +132,20 @@ def test_both_stages_train_resume_and_test(root, opts):
     assert content["config"]["type"] == "RestoreFormer" and content["config"]["head_size"] == 4
 
     # Resumed from iteration 2 without a GPU, and on to one beyond where it ended.
-    (root / "experiments" / "stage2" / "training_states" / "4.state").unlink()
+    states = root / "experiments" / "stage2" / "training_states"
+    (states / "4.state").unlink()
     opts["stage2"]["train"]["total_iter"] = 5
-    log = passed(run(root, opts["stage2"], "--auto_resume"))
+    log = passed(run(forks, root, opts["stage2"], "--auto_resume"))
     assert re.search(r"Resuming training from epoch: \d+, iter: 2\.", log)
     for net in nets:
         assert f"net_{net}_2.pth" in log
     assert len(re.findall(r"iter: +\d+, lr", log)) == 3
 
     # A state cut short by a kill is told, not guessed around.
-    (root / "experiments" / "stage2" / "training_states" / "9.state").write_bytes(b"PK")
-    assert "9.state, could not read it" in failed_in_one_line(run(root, opts["stage2"], "--auto_resume"))
+    (states / "9.state").write_bytes((states / "2.state").read_bytes()[:-100])
+    assert "9.state, got one that is cut short" in failed_in_one_line(run(forks, root, opts["stage2"], "--auto_resume"))
 
-    log = passed(run(root, opts["test"], script="test"))
+    log = passed(run(forks, root, opts["test"], script="test"))
     assert re.search(r"# psnr: \d+\.\d+", log) and re.search(r"# ssim: -?\d\.\d+", log)
     saved = sorted((root / "results" / "test" / "visualization" / "faces").iterdir())
     assert [p.name for p in saved] == [f"{i:05d}_test.png" for i in range(4)]
@@ -145,16 +154,18 @@ def test_both_stages_train_resume_and_test(root, opts):
 
 def test_two_processes_without_a_gpu(root, opts, small_net):
     """torchrun and gloo; the dataset's workers are spawned, as with GPUs."""
-    log = passed(run(root, opts["stage1"], "--launcher", "pytorch", starter=TORCHRUN, on_cpu=True))
+    # Spawned once, not in each epoch.
+    opts["stage1"]["datasets"]["train"]["persistent_workers"] = True
+    log = passed(started(root, *TORCHRUN, *command(root, opts["stage1"], *LAUNCHER), on_cpu=True))
     # Four images, two for each process.
     assert "Require iter number per epoch: 1" in log and len(re.findall("l_dict: ", log)) == 4
     # Of a network whose file is read, so that all processes have the same.
     save_checkpoint(root / "net.pth", RestoreFormer(**small_net))
     opts["test"]["path"]["pretrain_network_g"] = "net.pth"
     figures = {}
-    for name, launcher, starter in (("one", (), ()), ("two", ("--launcher", "pytorch"), TORCHRUN)):
+    for name, launcher, starter in (("one", (), ()), ("two", LAUNCHER, TORCHRUN)):
         opts["test"]["name"] = name
-        log = passed(run(root, opts["test"], *launcher, script="test", starter=starter, on_cpu=True))
+        log = passed(started(root, *starter, *command(root, opts["test"], *launcher, script="test"), on_cpu=True))
         figures[name] = re.findall(r"# (\w+): (\S+)", log)
     assert figures["one"] == figures["two"] and len(figures["one"]) == 2
     one, two = (sorted((root / "results" / n / "visualization" / "faces").iterdir()) for n in figures)
@@ -170,9 +181,9 @@ def failed_in_one_line(done):
     return done.stderr
 
 
-def test_what_a_user_can_mend_ends_in_one_line(root, opts, tmp_path):
+def test_what_a_user_can_mend_ends_in_one_line(forks, root, opts, tmp_path):
     wrong = {**opts["stage1"], "train": {**opts["stage1"]["train"], "dictionry_opt": {"type": "DictionaryLoss"}}}
-    error = failed_in_one_line(run(root, wrong))
+    error = failed_in_one_line(run(forks, root, wrong))
     assert "train: dictionry_opt is not an option: did you mean dictionary_opt?" in error
     assert not (root / "experiments").exists(), "nothing is begun"
 
@@ -181,27 +192,29 @@ def test_what_a_user_can_mend_ends_in_one_line(root, opts, tmp_path):
         "name: [": "Expected an option file at opt.yml, could not read it",
         "hello": "Expected a block of options in opt.yml, got str",
     }.items():
-        assert told in failed_in_one_line(run(root, text))
+        assert told in failed_in_one_line(run(forks, root, text))
 
     missing = {**opts["test"], "datasets": {"test": {**opts["test"]["datasets"]["test"], "dataroot_gt": "no.lmdb"}}}
-    assert "Expected an LMDB at no.lmdb, found nothing. Pack" in failed_in_one_line(run(root, missing, script="test"))
+    assert "Expected an LMDB at no.lmdb, found nothing. Pack" in failed_in_one_line(
+        run(forks, root, missing, script="test")
+    )
 
     assert "Expected a network file at experiments/stage2/models/net_g_latest.pth, found none." in failed_in_one_line(
-        run(root, opts["test"], script="test")
+        run(forks, root, opts["test"], script="test")
     )
 
 
-def test_a_bad_image_in_a_worker_and_missing_weights_of_a_loss(root, opts, tmp_path, faces_folder):
+def test_a_bad_image_in_a_worker_and_missing_weights_of_a_loss(forks, root, opts, tmp_path, faces_folder):
     images = tmp_path / "images"
     shutil.copytree(faces_folder, images)
     for path in images.iterdir():
         path.write_bytes(b"broken")
     opts["stage1"]["datasets"]["train"]["dataroot_gt"] = str(images)
-    error = failed_in_one_line(run(root, opts["stage1"]))
+    error = failed_in_one_line(run(forks, root, opts["stage1"]))
     assert re.search(
         rf"error: Expected an image under 0000\d in {images}, got 6 bytes that are none\. Bad images so far: \d of 4, ",
         error.strip(),
     )
 
     opts["stage1"]["train"]["perceptual_opt"] = {"type": "VGG19PerceptualLoss", "weights": "nowhere.pth"}
-    assert "Expected a network file at nowhere.pth, found none." in failed_in_one_line(run(root, opts["stage1"]))
+    assert "Expected a network file at nowhere.pth, found none." in failed_in_one_line(run(forks, root, opts["stage1"]))

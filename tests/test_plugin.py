@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 # What option files may name; a change here is a change for users.
 REGISTERED = {
@@ -30,18 +32,23 @@ REGISTERED = {
 }
 
 
-def python(code):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def python(forks):
+    def run(code):
+        done = forks.run("-c", code, PYTHONPATH=ROOT / "src")
+        assert done.returncode == 0, done.stderr
+
+    return run
 
 
 def test_importing_the_package_is_light():
-    python("import sys, restoreformer; assert not {'torch', 'basicsr', 'numpy', 'cv2'} & sys.modules.keys()")
+    code = "import sys, restoreformer; assert not {'torch', 'basicsr', 'numpy', 'cv2'} & sys.modules.keys()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
-def test_all_is_registered_beside_gfpgan():
+def test_all_is_registered_beside_gfpgan(python):
     """In one process with the other plugin, whichever comes first."""
     checks = "from basicsr.utils import registry as r\n"
     for name, ours in REGISTERED.items():
@@ -52,7 +59,7 @@ def test_all_is_registered_beside_gfpgan():
         python(f"import {order}\n{checks}")
 
 
-def test_torchvisions_removed_module_is_there_only_for_want_of_the_real_one():
+def test_torchvisions_removed_module_is_there_only_for_want_of_the_real_one(python):
     python(
         "import restoreformer\n"
         "from torchvision.transforms import functional_tensor as t\n"
@@ -67,7 +74,7 @@ def test_torchvisions_removed_module_is_there_only_for_want_of_the_real_one():
     )
 
 
-def test_other_peoples_packages_are_not_shadowed():
+def test_other_peoples_packages_are_not_shadowed(python):
     """With the repository's root first on the path, folders of these names must lose."""
     python(
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import restoreformer.plugin, basicsr.archs\n"

@@ -80,11 +80,11 @@ def test_a_detector_that_cannot_be_had_is_told_once(aligned):
         find_components(ImageSource(aligned), "mtcnn", workers=2)
 
 
-def test_as_a_command(aligned, tmp_path):
+def test_as_a_command(aligned, tmp_path, forks):
     command = [sys.executable, "datasets/find_components.py", "--input", aligned, "--output", tmp_path / "b.pth"]
     done = subprocess.run([*command, "--sheet", tmp_path / "out" / "sheet.png"], capture_output=True, text=True)
     assert done.returncode == 0 and "1 faces with boxes, 2 without" in done.stderr, done.stderr
     assert list(read_boxes(tmp_path / "b.pth")) == ["face"]
-    done = subprocess.run([*command, "--sheet", tmp_path / "sheet.pdf"], capture_output=True, text=True)
+    done = forks.run(*command[1:], "--sheet", tmp_path / "sheet.pdf")
     assert done.returncode == 1 and "Expected a picture's suffix" in done.stderr and "finding" not in done.stderr
     assert cv2.imread(str(tmp_path / "out" / "sheet.png")).shape == (256, 256, 3)

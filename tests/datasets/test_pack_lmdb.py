@@ -287,7 +287,7 @@ def test_a_tiff_on_its_side_is_left_out(tmp_path, face):
     assert upright.notes == []
 
 
-def test_verify_finds_every_fault(tmp_path, faces_folder, capsys):
+def test_verify_finds_every_fault(tmp_path, faces_folder, forks):
     path = tmp_path / "x.lmdb"
     pack(faces_folder, path, 64)
     assert list(verify(path, workers=2)) == []
@@ -304,9 +304,7 @@ def test_verify_finds_every_fault(tmp_path, faces_folder, capsys):
     assert "Expected the shape (64, 64, 3) under 00001, as the list says, got (32, 32, 3)" in shape
     assert "under 00002" in none and "got 4 bytes that are none" in none
     assert "under 00003" in missing
-    done = subprocess.run(
-        [sys.executable, "datasets/pack_lmdb.py", "--output", path, "--verify"], capture_output=True, text=True
-    )
+    done = forks.run("datasets/pack_lmdb.py", "--output", path, "--verify")
     assert done.returncode == 1 and f"error: 5 faults in {path}" in done.stderr
 
 

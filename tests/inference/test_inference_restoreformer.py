@@ -9,10 +9,7 @@ import numpy as np
 from restoreformer.archs.checkpoint import save_checkpoint
 from restoreformer.archs.patch_discriminator_arch import PatchDiscriminator
 
-
-def run(*arguments):
-    command = [sys.executable, "-W", "ignore", "inference/inference_restoreformer.py", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+PROGRAM = "inference/inference_restoreformer.py"
 
 
 def files(folder):
@@ -29,7 +26,8 @@ def test_a_folder_with_bad_files_is_restored_as_far_as_it_goes(tmp_path, model, 
     (photos / "gone.png").symlink_to(photos / "nowhere.png")
     (photos / "folder.png").mkdir()
     cv2.imwrite(str(photos / "good.png"), astronaut)
-    done = run("-i", photos, "-o", out, "--model", model, "--detector", "centerface", "--batch_size", 4)
+    options = ["-i", photos, "-o", out, "--model", model, "--detector", "centerface", "--batch_size", "4"]
+    done = subprocess.run([sys.executable, "-W", "ignore", PROGRAM, *options], capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert sorted(errors) == [
@@ -58,7 +56,7 @@ def test_a_folder_with_bad_files_is_restored_as_far_as_it_goes(tmp_path, model, 
     assert page.count("<figure ") == 3 and "Expected a face in" in page
 
 
-def test_what_cannot_go_on_ends_in_one_line(tmp_path, model, astronaut):
+def test_what_cannot_go_on_ends_in_one_line(tmp_path, model, astronaut, forks):
     cv2.imwrite(str(tmp_path / "photo.png"), astronaut)
     save_checkpoint(tmp_path / "d.pth", PatchDiscriminator())
     cases = {
@@ -70,7 +68,7 @@ def test_what_cannot_go_on_ends_in_one_line(tmp_path, model, astronaut):
         ),
     }
     for expected, arguments in cases.items():
-        done = run(*arguments, "-o", tmp_path / "out", "--detector", "centerface")
+        done = forks.run(PROGRAM, *arguments, "-o", tmp_path / "out", "--detector", "centerface")
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         assert done.returncode == 1 and len(lines) == 1, done.stderr
         assert lines[0].startswith("error: Expected") and expected in lines[0]

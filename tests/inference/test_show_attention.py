@@ -65,7 +65,7 @@ def test_points():
             parse_point(text, 64)
 
 
-def test_as_a_command(tmp_path, face, small_net):
+def test_as_a_command(tmp_path, face, small_net, forks):
     cv2.imwrite(str(tmp_path / "face.png"), face)
     save_checkpoint(tmp_path / "net.pth", RestoreFormer(**small_net))
     command = [sys.executable, "-W", "ignore", "inference/show_attention.py", "--model", tmp_path / "net.pth"]
@@ -74,5 +74,5 @@ def test_as_a_command(tmp_path, face, small_net):
     assert done.returncode == 0, done.stderr
     assert "row: decoder.mid.attn_1: mean of heads, then 4 heads" in done.stderr
     assert cv2.imread(str(tmp_path / "attention.png")).shape == (3 * 64, 5 * 64, 3)
-    done = subprocess.run([*command, *arguments, "--point", "1"], capture_output=True, text=True)
+    done = forks.run(*command[3:], *arguments, "--point", "1")
     assert done.returncode == 1 and done.stderr.startswith("error: Expected --point") and "Trace" not in done.stderr

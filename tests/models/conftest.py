@@ -51,7 +51,7 @@ def stage2(tmp_path: Path, small_net: dict[str, Any]) -> dict[str, Any]:
     opt["train"] |= {
         "optim_component": {"type": "Adam", "lr": 1e-3},
         "prior_opt": {"type": "CommitmentLoss"},
-        "identity_opt": {"type": "ArcFaceIdentityLoss", "weights": "none"},
+        "identity_opt": {"type": "ArcFaceIdentityLoss", "network": "mobilefacenet", "weights": "none"},
         "component_gan_opt": {"type": "GANLoss", "gan_type": "vanilla"},
         "component_style_opt": {"type": "GramStyleLoss"},
     }

@@ -3,9 +3,6 @@
 One process with gloo is enough to see whether DDP waits for a gradient in vain; two, whether they agree.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -86,11 +83,10 @@ os._exit(0)  # torch's threads may abort an interpreter that ends (pytorch issue
 """
 
 
-def test_all_processes_draw_the_same_entries(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", RENEW]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    running = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
-    assert [process.wait(120) for process in running] == [0, 0]
+def test_all_processes_draw_the_same_entries(tmp_path, forks):
+    source = Path(__file__).parents[2] / "src"
+    running = [forks.start("-c", RENEW, rank, tmp_path, PYTHONPATH=source) for rank in range(2)]
+    assert [process.wait().returncode for process in running] == [0, 0]
     one, two = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     for key in one:
         assert torch.equal(one[key], two[key]), key

@@ -1,8 +1,6 @@
 """Two processes with half a batch each are one with all of it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,17 @@ PATHS = os.pathsep.join(str(ROOT / p) for p in ("src", "tests/models"))
 VAL = {"save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}
 
 
-def run(options, processes, folder):
-    script = [sys.executable, "-W", "ignore", Path(__file__).parent / "two_processes.py", options]
-    environment = {**os.environ, "PYTHONPATH": PATHS, "CUDA_VISIBLE_DEVICES": ""}
-    running = [
-        subprocess.Popen([*map(str, [*script, rank, processes, folder])], env=environment) for rank in range(processes)
-    ]
-    assert [process.wait(200) for process in running] == [0] * processes
+def run(forks, options, processes, folder):
+    script, environment = Path(__file__).parent / "two_processes.py", {"PYTHONPATH": PATHS, "CUDA_VISIBLE_DEVICES": ""}
+    running = [forks.start(script, options, rank, processes, folder, **environment) for rank in range(processes)]
+    for process in running:
+        done = process.wait()
+        assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{rank}_of_{processes}.pth") for rank in range(processes)]
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
-def test_two_processes_are_one(stage, request, batch, tmp_path):
+def test_two_processes_are_one(stage, request, batch, tmp_path, forks):
     opt = request.getfixturevalue(stage)
     opt["train"] |= {"adaptive_gan_weight": True, "ema_decay": 0.9}
     opt["val"] = VAL
@@ -38,8 +35,8 @@ def test_two_processes_are_one(stage, request, batch, tmp_path):
     losses = {n: c.state_dict() for n, c in model.image_losses.items() if c is not None}
     content = {"opt": opt, "batch": four, "nets": {n: net.state_dict() for n, net in nets.items()}, "losses": losses}
     torch.save(content, tmp_path / "content.pth")
-    (one,) = run(tmp_path / "content.pth", 1, tmp_path)
-    two = run(tmp_path / "content.pth", 2, tmp_path)
+    (one,) = run(forks, tmp_path / "content.pth", 1, tmp_path)
+    two = run(forks, tmp_path / "content.pth", 2, tmp_path)
 
     for half in two:
         assert half["gradients"].keys() == one["gradients"].keys()
