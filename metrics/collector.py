@@ -46,7 +46,7 @@ class Collector(ABC):
         """The metric of a set, by :meth:`values` of its faces.
 
         Raises:
-            RestoreFormerError: no faces, or too few.
+            RestoreFormerError: no faces, too few, or one that has no value.
         """
 
     @abstractmethod
@@ -99,6 +99,11 @@ class PairCollector(Collector):
     def result(self, values: NDArray[np.float64]) -> float:
         if not len(values):
             raise RestoreFormerError(f"Expected faces for {self.label}, got none.")
+        if none := int(np.isnan(values).sum()):
+            raise RestoreFormerError(
+                f"Expected a number for each face from {self.label}, got none for {none} of {len(values)}: are they "
+                "too small for it?"
+            )
         return float(values.mean())
 
 
@@ -129,7 +134,7 @@ class NetworkDistance(PairCollector):
     def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
         with torch.inference_mode():
             distances = self.distance(to_batch(images, self.device), to_batch(truths, self.device))
-        return distances.double().cpu().numpy()
+        return distances.cpu().double().numpy()
 
     @abstractmethod
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:

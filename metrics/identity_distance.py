@@ -8,6 +8,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from restoreformer.device import choose_device
 from restoreformer.frozen.identity import IdentityNetwork
 from restoreformer.images import Image
 from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
@@ -16,9 +17,10 @@ from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDista
 def angle(a: Tensor, b: Tensor) -> Tensor:
     """Angles between vectors ``(n, d)``, in radians, ``(n,)``, in float64.
 
-    By Kahan's formula: the arc cosine of a product near 1 would tell equal vectors apart by 1e-4.
+    By Kahan's formula: the arc cosine of a product near 1 would tell equal vectors apart by 1e-4. On the CPU, since
+    Apple's devices have no float64.
     """
-    a, b = F.normalize(a.double()), F.normalize(b.double())
+    a, b = F.normalize(a.cpu().double()), F.normalize(b.cpu().double())
     return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
 
 
@@ -65,7 +67,7 @@ def calculate_idd(
 
 @lru_cache(maxsize=2)
 def _kept(network: str, weights: str | None) -> IdentityCollector:
-    return IdentityCollector(torch.device("cuda" if torch.cuda.is_available() else "cpu"), network, weights)
+    return IdentityCollector(choose_device(), network, weights)
 
 
 COLLECTORS[calculate_idd.__name__] = IdentityCollector

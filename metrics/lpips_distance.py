@@ -9,6 +9,8 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restoreformer.device import choose_device
+from restoreformer.errors import RestoreFormerError
 from restoreformer.frozen.lpips_net import lpips_net
 from restoreformer.frozen.vgg import CaffeNormalize, VGGFeatures
 from restoreformer.frozen.weights import load_frozen
@@ -16,6 +18,7 @@ from restoreformer.images import Image
 from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
 
 EDGE_VGG = "edge_vgg16"
+LABELS = {"vgg": "LPIPS", "alex": "LPIPS (AlexNet)", EDGE_VGG: "distance (edge VGG-16)"}
 # VGG-16's last activation before each pooling, and its last; what LPIPS compares.
 ACTIVATIONS = {3: "relu1", 8: "relu2", 15: "relu3", 22: "relu4", 29: "relu5"}
 
@@ -58,9 +61,10 @@ class LPIPSCollector(NetworkDistance):
         self, device: torch.device, net: str = "vgg", weights: str | None = None, batch_size: int = BATCH_SIZE
     ) -> None:
         super().__init__(device, batch_size)
-        labels = {"vgg": "LPIPS", "alex": "LPIPS (AlexNet)", EDGE_VGG: "distance (edge VGG-16)"}
+        if net not in LABELS:
+            raise RestoreFormerError(f"Expected net {' or '.join(LABELS)}, got {net}.")
         made = EdgeVGG16Distance(weights) if net == EDGE_VGG else lpips_net(net, weights)
-        self.label, self.net = labels[net], made.to(device)
+        self.label, self.net = LABELS[net], made.to(device)
 
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         return self.net(images, truths).flatten()
@@ -79,7 +83,7 @@ def calculate_lpips(img: Image, img2: Image, net: str = "vgg", weights: str | No
 
 @lru_cache(maxsize=2)
 def _kept(net: str, weights: str | None) -> LPIPSCollector:
-    return LPIPSCollector(torch.device("cuda" if torch.cuda.is_available() else "cpu"), net, weights)
+    return LPIPSCollector(choose_device(), net, weights)
 
 
 COLLECTORS[calculate_lpips.__name__] = LPIPSCollector
