@@ -26,9 +26,10 @@ class ValidatingModel(SRModel):
         for block in self._metric_options(opt).values():
             if block.get("type") in COLLECTORS:
                 block.setdefault("better", "lower")
-        # With their networks, which are built when they are first needed.
-        self._collectors: dict[str, Collector] = {}
         super().__init__(opt)
+        # With their networks, and now: after hours of training is no time to learn that weights are missing.
+        options = self._metric_options(opt)
+        self._collectors = {key: make_collector(block, self.device) for key, block in options.items()}
 
     @staticmethod
     def _metric_options(opt: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -54,7 +55,9 @@ class ValidatingModel(SRModel):
 
     def _validate(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool, shared: bool) -> None:
         name = dataloader.dataset.opt["name"]
-        collectors = self._empty_collectors()
+        collectors = self._collectors
+        for collector in collectors.values():
+            collector.clear()
         shown: list[Tensor] = []
         progress = tqdm(dataloader, unit="image", disable=not self.opt["val"].get("pbar"), desc=f"validating {name}")
         for data in progress:
@@ -79,14 +82,6 @@ class ValidatingModel(SRModel):
             self._report(collectors, name, current_iter, tb_logger, shared)
         if shown:
             tb_logger.add_images(f"images/{name}", torch.stack(shown), current_iter)
-
-    def _empty_collectors(self) -> dict[str, Collector]:
-        options = self._metric_options(self.opt)
-        if not self._collectors:
-            self._collectors = {key: make_collector(block, self.device) for key, block in options.items()}
-        for collector in self._collectors.values():
-            collector.clear()
-        return self._collectors
 
     def _image_path(self, dataset: str, image: str, current_iter: int) -> Path:
         """Where BasicSR keeps the image of a face."""
