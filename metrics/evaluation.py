@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, read
-from restoreformer.metrics.resampling import Interval, frechet_interval, mean_interval
 from restoreformer.metrics.collector import Collector
 from restoreformer.metrics.face_sets import FaceSet, listed, pair
 from restoreformer.metrics.frechet_distance import FrechetCollector
+from restoreformer.metrics.resampling import Interval, frechet_interval, mean_interval
 from restoreformer.parallel import beside
 
 # Faces that are read before they are measured.

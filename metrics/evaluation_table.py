@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from restoreformer.metrics.resampling import CONFIDENCE
 from restoreformer.metrics.evaluation import Evaluation
 from restoreformer.metrics.markdown import heading, row
 from restoreformer.metrics.published import published
+from restoreformer.metrics.resampling import CONFIDENCE
 from restoreformer.whole_file import whole_file
 
 PUBLISHED = "published"

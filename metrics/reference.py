@@ -6,7 +6,7 @@ python metrics/reference.py --input datasets/FFHQ_512.lmdb --output ffhq_512.npz
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,21 +82,15 @@ def read_reference(path: str | Path, network: nn.Module, device: torch.device, s
 
 def _read_statistics(path: Path) -> tuple[Gaussian, int | None]:
     """The distribution that a file holds, and of how many images, if it says."""
+    is_npz = path.suffix == ".npz"
+    mean, covariance = names = ("mu", "sigma") if is_npz else ("mean", "cov")
+    entries = _read_npz(path) if is_npz else load_numbers(path, "statistics")
     try:
-        entries: Mapping[str, Any]
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                entries = dict(file)
-            mean, covariance = entries["mu"], entries["sigma"]
-        else:
-            entries = load_numbers(path, "statistics")
-            mean, covariance = entries["mean"], entries["cov"]
-        gaussian = Gaussian(np.asarray(mean, np.float64), np.asarray(covariance, np.float64))
+        gaussian = Gaussian(np.asarray(entries[mean], np.float64), np.asarray(entries[covariance], np.float64))
         images = int(entries["images"]) if "images" in entries else None
-    except (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (LookupError, ValueError, TypeError) as error:
         raise RestoreFormerError(
-            f"Expected statistics in {path}, mu and sigma (.npz) or mean and cov (.pth), could not read them: make "
-            "them with metrics/reference.py."
+            f"Expected arrays {' and '.join(names)} in {path}, got others: make it with metrics/reference.py."
         ) from error
     shape = gaussian.mean.shape
     if len(shape) != 1 or gaussian.covariance.shape != (*shape, *shape):
@@ -106,6 +100,14 @@ def _read_statistics(path: Path) -> tuple[Gaussian, int | None]:
     if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.covariance).all()):
         raise RestoreFormerError(f"Expected finite numbers in {path}, got others: make it again.")
     return gaussian, images
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise RestoreFormerError(f"Expected statistics in {path}, could not read it: {error}") from error
 
 
 def read_all(source: ImageSource, size: int | None) -> Iterator[Image]:

@@ -1,4 +1,4 @@
-"""How far a figure of a set would be another with other faces of the same kind, by drawing from those that are there."""
+"""How far a figure of a set would be another with other faces of the same kind, drawn from those there are."""
 
 from typing import NamedTuple
 
