@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restoreformer.metrics.evaluation import Evaluation
+from restoreformer.metrics.frechet_distance import LABELS
 from restoreformer.metrics.markdown import heading, row
 from restoreformer.metrics.published import published
 from restoreformer.metrics.resampling import CONFIDENCE
 from restoreformer.whole_file import whole_file
 
 PUBLISHED = "published"
-# Decimals, as the paper has them.
-DECIMALS = {"FID": 2, "PSNR": 2}
+# Decimals, as the paper has them, where they are not 4.
+DECIMALS = {"PSNR": 2, **dict.fromkeys(LABELS.values(), 2)}
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -110,9 +111,7 @@ def decimal(label: str, value: float) -> str:
     """A figure as the paper writes it."""
     if math.isinf(value):
         return "∞"
-    text = f"{value:.{DECIMALS.get(label, 2 if label.startswith('Fréchet') else 4)}f}"
-    # Of an exact zero rounding may leave a minus.
-    return text.removeprefix("-") if float(text) == 0 else text
+    return f"{value:.{DECIMALS.get(label, 4)}f}"
 
 
 def _csv(report: Report) -> str:

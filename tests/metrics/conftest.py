@@ -51,5 +51,6 @@ class Corners(nn.Module):
 
 @pytest.fixture
 def corners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In MobileNetV2's place."""
-    monkeypatch.setitem(FEATURE_NETWORKS, "mobilenet_v2", Corners)
+    """In Inception's and MobileNetV2's place."""
+    for name in ("inception", "mobilenet_v2"):
+        monkeypatch.setitem(FEATURE_NETWORKS, name, Corners)
