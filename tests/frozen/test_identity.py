@@ -51,6 +51,12 @@ def test_colours_keep_their_order_and_values():
     torch.testing.assert_close(narrow_face(image), image[:, :, :112, :96], rtol=0, atol=1e-6)
 
 
+def test_what_is_finer_than_the_crop_is_averaged():
+    rows = torch.arange(512)
+    checkered = ((rows[:, None] + rows) % 2 * 2.0 - 1).expand(1, 3, -1, -1)
+    assert narrow_face(checkered).abs().max() < 0.05
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the development material")
 def test_a_face_is_near_itself_at_half_the_size_and_far_from_others():
     net = IdentityNetwork("mobilefacenet", SHARED / "weights" / "mobilefacenet_068.ckpt")

@@ -1,6 +1,8 @@
 import pytest
 import torch
 from golden import fill, golden_tensor
+from small_weights import small_weights
+from torch.nn import functional as F
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.frozen.mobilefacenet import MobileFaceNet
@@ -39,3 +41,34 @@ def test_a_file_as_published_is_read(tmp_path):
         RestoreFormerError, match="MobileFaceNet for the test in .*, but linear7.conv.weight and 0 more"
     ):
         load_frozen(read, tmp_path / "part.ckpt", "test")
+
+
+def test_agrees_with_a_plain_computation():
+    """A bottleneck adds its input where it changes neither size nor width."""
+    net = MobileFaceNet().eval()
+    tensors = small_weights(net.state_dict())
+    net.load_state_dict(tensors)
+
+    def step(x, conv, norm, slope=None, **options):
+        x = F.conv2d(x, tensors[f"{conv}.weight"], **options)
+        x = F.batch_norm(x, *(tensors[f"{norm}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")))
+        return x if slope is None else F.prelu(x, tensors[f"{slope}.weight"])
+
+    def layer(x, name, **options):
+        slope = f"{name}.prelu" if f"{name}.prelu.weight" in tensors else None
+        return step(x, f"{name}.conv", f"{name}.bn", slope, **options)
+
+    image = torch.rand(2, 3, 112, 96) * 2 - 1
+    x = layer(image, "conv1", stride=2, padding=1)
+    x = layer(x, "dw_conv1", padding=1, groups=64)
+    for i in range(15):
+        name, stride = f"blocks.{i}.conv", 2 if i in (0, 5, 12) else 1
+        h = step(x, f"{name}.0", f"{name}.1", f"{name}.2")
+        h = step(h, f"{name}.3", f"{name}.4", f"{name}.5", stride=stride, padding=1, groups=h.shape[1])
+        h = step(h, f"{name}.6", f"{name}.7")
+        x = x + h if stride == 1 else h
+    x = layer(x, "conv2")
+    assert x.shape == (2, 512, 7, 6)
+    x = layer(layer(x, "linear7", groups=512), "linear1").flatten(1)
+    with torch.no_grad():
+        torch.testing.assert_close(net(image), x, rtol=1e-4, atol=1e-4 * x.std().item())
