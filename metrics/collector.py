@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from inspect import signature
 from typing import Any
 
@@ -13,6 +14,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, to_batch
 
@@ -139,6 +141,16 @@ class NetworkDistance(PairCollector):
     @abstractmethod
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         """RGB ``(n, 3, h, w)`` in [-1, 1] to ``(n,)``."""
+
+
+def of_one_pair(kind: Callable[..., PairCollector], img: Image, img2: Image, **arguments: Any) -> float:
+    """A collector's metric of one face and its truth; the collector is kept for the next."""
+    return float(_kept(kind, **arguments).compute([img], [img2])[0])
+
+
+@lru_cache(maxsize=4)
+def _kept(kind: Callable[..., PairCollector], **arguments: Any) -> PairCollector:
+    return kind(choose_device(), **arguments)
 
 
 # Registered functions that are better computed of many faces at once, and how; each metric's file adds its own.

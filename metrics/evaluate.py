@@ -5,8 +5,9 @@ python metrics/evaluate.py --gt CelebA-Test/hq --lq CelebA-Test/lq --method Rest
 python metrics/evaluate.py --method Input@LFW-Test=LFW-Test --method RestoreFormer@LFW-Test=results/LFW-Test \\
     --reference inception_FFHQ_512-f7b384ab.pth --published --out evaluation
 
-Every folder holds one image for each face, aligned, by the same names. Writes evaluation.md (also to stdout), .csv and
-.json, and faces.csv. A set with missing, surplus or broken faces is told and not averaged, and the exit status is 1.
+Every folder holds one image for each face, aligned, by the names that --gt has, or else its dataset's first folder.
+Writes evaluation.md (also to stdout), .csv and .json, and faces.csv. A set with missing, surplus or broken faces is
+told and not averaged, and the exit status is 1.
 """
 
 import argparse
@@ -135,10 +136,12 @@ def main() -> None:
         if len(labels := {c.label for c in collectors}) < len(collectors):
             raise RestoreFormerError(f"Expected one metric of a kind, got {len(collectors)} of {', '.join(labels)}.")
         gt = None if args.gt is None else read_face_set(args.gt)
+        first: dict[str, FaceSet] = {}
         done = []
         for method, dataset, faces in sets:
             sys.stderr.write(f"measuring {method} {dataset}".rstrip() + "\n")
-            done.append(evaluate(method, dataset, faces, gt, collectors))
+            like = gt or first.setdefault(dataset, faces)
+            done.append(evaluate(method, dataset, faces, like, gt, collectors))
         metrics = list(zip(options.values(), collectors, strict=True))
         report = Report(protocol(metrics, left_out, done, str(device)), done, args.published)
         write_report(report, args.out)

@@ -43,6 +43,7 @@ class Evaluation(NamedTuple):
     Attributes:
         method, dataset: their names.
         names: of the faces, sorted.
+        ignored: files in their folder that are no images.
         problem: what is missing, too much or broken, and then nothing below is known; else None.
         figures: by the metrics' labels.
         of_faces: metrics of single faces, ``(n,)`` each, by label, in the order of ``names``.
@@ -53,22 +54,29 @@ class Evaluation(NamedTuple):
     method: str
     dataset: str
     names: tuple[str, ...]
+    ignored: tuple[str, ...]
     problem: str | None
     figures: Mapping[str, Figure] = MappingProxyType({})
     of_faces: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
     sizes: Mapping[str, int] = MappingProxyType({})
     reading: float = 0.0
 
+    @property
+    def row(self) -> str:
+        """Its name in messages."""
+        return f"{self.method} on {self.dataset}" if self.dataset else self.method
+
 
 def evaluate(
-    method: str, dataset: str, faces: FaceSet, gt: FaceSet | None, collectors: Sequence[Collector]
+    method: str, dataset: str, faces: FaceSet, like: FaceSet, gt: FaceSet | None, collectors: Sequence[Collector]
 ) -> Evaluation:
     """Measure one method's faces.
 
     Args:
         method, dataset: what to call them.
         faces: the restored faces.
-        gt: their truths, by the same names; without it only metrics of the set are measured.
+        like: a set of the same names; without truths another method's.
+        gt: the truths, for metrics that need them.
         collectors: the metrics, with no faces yet.
 
     Returns:
@@ -77,8 +85,8 @@ def evaluate(
     """
     measured = {c.label: c for c in collectors}
     names = tuple(faces.files)
-    if gt is not None and (problem := _differences(faces, gt)):
-        return Evaluation(method, dataset, names, problem)
+    if problem := _differences(faces, like):
+        return Evaluation(method, dataset, names, faces.ignored, problem)
     sizes: Counter[str] = Counter()
     seconds = dict.fromkeys(measured, 0.0)
     begun = time.perf_counter()
@@ -99,22 +107,22 @@ def evaluate(
             if values.ndim == 1:
                 of_faces[label] = values
     except RestoreFormerError as error:
-        return Evaluation(method, dataset, names, str(error))
+        return Evaluation(method, dataset, names, faces.ignored, str(error))
     finally:
         for collector in measured.values():
             collector.clear()
     reading = time.perf_counter() - begun - sum(seconds.values())
-    return Evaluation(method, dataset, names, None, figures, of_faces, sizes, reading)
+    return Evaluation(method, dataset, names, faces.ignored, None, figures, of_faces, sizes, reading)
 
 
-def _differences(faces: FaceSet, gt: FaceSet) -> str:
+def _differences(faces: FaceSet, like: FaceSet) -> str:
     """What one set has and the other has not, in words; empty if they have the same."""
-    pairing = pair(gt, faces)
+    pairing = pair(like, faces)
     told = []
     if pairing.missing:
-        told.append(f"{len(pairing.missing)} of {len(gt.files)} missing ({listed(pairing.missing)})")
+        told.append(f"{len(pairing.missing)} of {len(like.files)} in {like.folder} missing ({listed(pairing.missing)})")
     if pairing.extra:
-        told.append(f"{len(pairing.extra)} that have no ground truth ({listed(pairing.extra)})")
+        told.append(f"{len(pairing.extra)} not in {like.folder} ({listed(pairing.extra)})")
     if pairing.hint:
         told.append(pairing.hint)
     return "; ".join(told)

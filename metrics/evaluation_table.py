@@ -80,13 +80,9 @@ def markdown(report: Report) -> str:
         lines += row(method, *(_cell(own.get(dataset), label) for dataset, label in columns))
     for e in report.evaluations:
         if e.problem is not None:
-            lines += f"\nNot measured: {_named(e)}: {e.problem}\n"
+            lines += f"\nNot measured: {e.row}: {e.problem}\n"
     lines += f"\nIn brackets the {CONFIDENCE:.0%} interval, by resampling the faces.\n"
     return lines
-
-
-def _named(e: Evaluation) -> str:
-    return f"{e.method} on {e.dataset}" if e.dataset else e.method
 
 
 def _published_rows(report: Report) -> dict[str, dict[tuple[str, str], float]]:

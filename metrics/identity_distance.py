@@ -1,6 +1,5 @@
 """The identity distance IDD (Sec. 4.2): the angle between the embeddings of a face and of its truth."""
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -8,10 +7,9 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
-from restoreformer.device import choose_device
 from restoreformer.frozen.identity import IdentityNetwork
 from restoreformer.images import Image
-from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance, of_one_pair
 
 
 def angle(a: Tensor, b: Tensor) -> Tensor:
@@ -62,12 +60,7 @@ def calculate_idd(
         img, img2: BGR ``(h, w, 3)`` uint8, in FFHQ's crop.
         network, weights: see :class:`IdentityCollector`.
     """
-    return float(_kept(network, weights).compute([img], [img2])[0])
-
-
-@lru_cache(maxsize=2)
-def _kept(network: str, weights: str | None) -> IdentityCollector:
-    return IdentityCollector(choose_device(), network, weights)
+    return of_one_pair(IdentityCollector, img, img2, network=network, weights=weights)
 
 
 COLLECTORS[calculate_idd.__name__] = IdentityCollector

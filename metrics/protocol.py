@@ -11,6 +11,7 @@ import cv2
 import restoreformer
 from restoreformer.metrics.collector import Collector
 from restoreformer.metrics.evaluation import Evaluation
+from restoreformer.metrics.face_sets import listed
 from restoreformer.metrics.frechet_distance import FrechetCollector
 
 # What figures may depend on, besides this project and OpenCV, which comes in packages of several names.
@@ -42,8 +43,9 @@ def protocol(
     }
     told |= {collector.label: _metric(options, collector) for options, collector in metrics}
     missing = [f"no ground truth, and so no {', '.join(left_out)}"] if left_out else []
-    incomplete = [f"{e.method} {e.dataset}".rstrip() for e in done if e.problem is not None]
+    incomplete = [e.row for e in done if e.problem is not None]
     missing += [f"not measured for want of faces: {', '.join(incomplete)}"] if incomplete else []
+    missing += [f"no images in {e.row}: {listed(e.ignored)}" for e in done if e.ignored]
     told["Missing"] = "; ".join(missing) or "nothing"
     return told
 

@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restoreformer.frozen.pooled_features import FEATURE_NETWORKS
 from restoreformer.images import Image
+from restoreformer.metrics.collector import Collector
 
 
 @pytest.fixture
@@ -25,6 +27,18 @@ def faces(face: Image) -> Callable[..., list[Image]]:
         return [np.clip(f + noise * chance.standard_normal(f.shape), 0, 255).astype(np.uint8) for f in rolled]
 
     return make
+
+
+@pytest.fixture
+def collected() -> Callable[..., NDArray[np.float64]]:
+    """``collected(collector, images, truths)``: its values, when it has got them all."""
+
+    def collect(collector: Collector, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
+        for image, truth in zip(images, truths, strict=True):
+            collector.add(image, truth)
+        return collector.values()
+
+    return collect
 
 
 @pytest.fixture

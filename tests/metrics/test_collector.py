@@ -30,13 +30,7 @@ def grey(shade, size=8):
     return np.full((size, size, 3), shade, np.uint8)
 
 
-def collected(collector, images, truths):
-    for image, truth in zip(images, truths, strict=True):
-        collector.add(image, truth)
-    return collector.values()
-
-
-def test_psnr_and_ssim_are_scikit_images(faces):
+def test_psnr_and_ssim_are_scikit_images(faces, collected):
     truths = faces(3)
     images = faces(3, noise=20)
     expected = [peak_signal_noise_ratio(t, i, data_range=255) for i, t in zip(images, truths, strict=True)]
@@ -54,13 +48,13 @@ def test_psnr_and_ssim_are_scikit_images(faces):
     assert (psnr.label, psnr.better, ssim.label, ssim.better) == ("PSNR", "higher", "SSIM", "higher")
 
 
-def test_equal_images(faces):
+def test_equal_images(faces, collected):
     (image,) = faces(1)
     assert collected(make_collector(PSNR, CPU), [image], [image.copy()]) == [np.inf]
     assert collected(make_collector(SSIM, CPU), [image], [image.copy()]) == [1]
 
 
-def test_batches_of_one_size_keep_the_order():
+def test_batches_of_one_size_keep_the_order(collected):
     sizes, shades = (8, 8, 8, 6, 6, 8), (10, 20, 30, 40, 50, 60)
     images, truths = [grey(s, n) for s, n in zip(shades, sizes, strict=True)], [grey(1, n) for n in sizes]
     collector = Brightness(2)
@@ -84,7 +78,7 @@ def test_a_face_needs_its_truth_at_its_size():
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_face_without_a_value_is_not_averaged_away():
+def test_a_face_without_a_value_is_not_averaged_away(collected):
     ssim = make_collector(SSIM, CPU)
     values = collected(ssim, [grey(1, 16), grey(1)], [grey(2, 16), grey(2)])
     with pytest.raises(RestoreFormerError, match="number for each face from SSIM, got none for 1 of 2: .* too small"):

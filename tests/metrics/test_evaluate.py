@@ -156,9 +156,9 @@ def test_an_incomplete_set_is_told_and_not_averaged(run, folders):
     told = {line.split(": ")[1]: line for line in out.splitlines() if line.startswith("Not measured: ")}
     assert told.keys() == {"hurt", "missing", "extra", "renamed", "sized"}
     assert "Expected an image in" in told["hurt"] and "hurt/00.png" in told["hurt"]
-    assert told["missing"].endswith("1 of 4 missing (01)")
-    assert told["extra"].endswith("1 that have no ground truth (07)")
-    assert "4 of 4 missing" in told["renamed"] and "with '_00' after it: rename" in told["renamed"]
+    assert told["missing"].endswith(f"1 of 4 in {folders / 'gt'} missing (01)")
+    assert told["extra"].endswith(f"1 not in {folders / 'gt'} (07)")
+    assert f"4 of 4 in {folders / 'gt'} missing" in told["renamed"] and "with '_00' after it: rename" in told["renamed"]
     assert told["sized"].endswith("02 has 64x60 pixels, its ground truth 64x64")
     assert "- Missing: not measured for want of faces: hurt, missing, extra, renamed, sized\n" in out
     assert "- Faces: 4 of 64x64\n" in out
@@ -178,14 +178,20 @@ def test_the_layout_of_table_2(run, folders):
     np.savez(folders / "reference.npz", mu=np.zeros(12), sigma=np.eye(12))
     shutil.copytree(folders / "bad", folders / "web")
     (folders / "web" / "00.png").write_bytes(b"nothing")
+    shutil.copytree(folders / "bad", folders / "part")
+    (folders / "part" / "00.png").rename(folders / "part" / "00.gif")
     named = (("Input@LFW-Test", "lq"), ("Input@Own", "lq"), ("Ours@LFW-Test", "good"), ("Ours@WebPhoto-Test", "web"))
+    # Without truth the sets of a dataset are held against its first.
+    named = (*named, ("Part@Own", "part"))
     options = [o for name, folder in named for o in ("--method", f"{name}={folders / folder}")]
     status, out, _ = run(*options, "--reference", folders / "reference.npz", "--published")
     assert status == 1
     table = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("|")]
     assert table[0] == ["Methods", "LFW-Test FID↓", "Own FID↓"]
     assert table[2] == ["Input (published)", "137.56", "–"] and table[8] == ["RestoreFormer (published)", "47.75", "–"]
-    assert [row[0] for row in table[9:]] == ["Input", "Ours"] and table[10][2] == "–"
+    assert [row[0] for row in table[9:]] == ["Input", "Ours", "Part"] and table[10][2] == "–"
+    assert f"Not measured: Part on Own: 1 of 4 in {folders / 'lq'} missing (00)" in out
+    assert "; no images in Part on Own: 00.gif\n" in out
     assert "Not measured: Ours on WebPhoto-Test: Expected an image in" in out
     assert "against {}, which does not tell how many images".format(folders / "reference.npz") in out
     assert "- Faces: LFW-Test: 4 of 64x64; Own: 4 of 64x64; WebPhoto-Test: no complete set\n" in out

@@ -45,7 +45,7 @@ def grey(image):
         ("mobilefacenet", MobileFaceNet, narrow_face, "angle (MobileFaceNet)"),
     ],
 )
-def test_agrees_with_a_plain_computation(network, net, prepare, label, faces, rgb, tmp_path):
+def test_agrees_with_a_plain_computation(network, net, prepare, label, faces, rgb, tmp_path, collected):
     made = net()
     made.load_state_dict(small_weights(made.state_dict()))
     torch.save(small_weights(made.state_dict()), tmp_path / "net.pth")
@@ -64,9 +64,7 @@ def test_agrees_with_a_plain_computation(network, net, prepare, label, faces, rg
     options = {"network": network, "weights": str(tmp_path / "net.pth")}
     collector = make_collector({"type": "calculate_idd", **options}, CPU)
     collector.batch_size = 2
-    for image, truth in zip(images, truths, strict=True):
-        collector.add(image, truth)
-    assert collector.values() == pytest.approx(expected, rel=1e-3)
+    assert collected(collector, images, truths) == pytest.approx(expected, rel=1e-3)
     assert exchanged != pytest.approx(expected[0], rel=1e-2), "blue taken for red would be seen"
     assert collector.compute(images[:1], images[:1]) == [0]
     assert collector.label == label

@@ -29,7 +29,7 @@ def weights(tmp_path):
 
 
 @pytest.mark.parametrize("net", ["vgg", "alex"])
-def test_agrees_with_the_package_lpips(net, faces, rgb, weights):
+def test_agrees_with_the_package_lpips(net, faces, rgb, weights, collected):
     path, tensors = weights(net)
     theirs = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     for number in range(1, 6):
@@ -44,16 +44,14 @@ def test_agrees_with_the_package_lpips(net, faces, rgb, weights):
         exchanged = theirs(rgb(images[0]).flip(1), rgb(truths[0]).flip(1)).item()
     collector = make_collector({"type": "calculate_lpips", "net": net, "weights": path}, CPU)
     collector.batch_size = 2
-    for image, truth in zip(images, truths, strict=True):
-        collector.add(image, truth)
-    assert collector.values() == pytest.approx(expected, rel=1e-4)
+    assert collected(collector, images, truths) == pytest.approx(expected, rel=1e-4)
     assert exchanged != pytest.approx(expected[0], rel=1e-2), "blue taken for red would be seen"
     assert collector.compute(images[:1], images[:1]) == [0]
     if net == "alex":
         assert calculate_lpips(images[0], truths[0], net, path, better="lower") == pytest.approx(expected[0], rel=1e-4)
 
 
-def test_edge_vgg16_in_float64(faces, rgb, tmp_path):
+def test_edge_vgg16_in_float64(faces, rgb, tmp_path, collected):
     """Features of length 1 at each place; squared, summed over channels, averaged over places, summed over stages."""
     with torch.device("meta"):
         tensors = small_weights(vgg16().features.state_dict())
@@ -65,9 +63,7 @@ def test_edge_vgg16_in_float64(faces, rgb, tmp_path):
         terms = [(F.normalize(a) - F.normalize(b)).square().sum(1).mean() for (_, a), (_, b) in pairs]
         expected.append(torch.stack(terms).sum().item())
     collector = LPIPSCollector(CPU, "edge_vgg16", str(tmp_path / "edges.pth"), batch_size=2)
-    for image, truth in zip(images, truths, strict=True):
-        collector.add(image, truth)
-    assert collector.values() == pytest.approx(expected, rel=1e-4)
+    assert collected(collector, images, truths) == pytest.approx(expected, rel=1e-4)
     assert collector.label == "distance (edge VGG-16)", "it is not LPIPS"
 
 

@@ -67,7 +67,7 @@ def test_values_are_those_of_evaluate_on_what_was_saved(options, metrics, images
         write(tmp_path / "gt" / f"{i:02d}.png", image)
     made = {name: make_collector(block, CPU) for name, block in metrics.items()}
     result, gt = (read_face_set(tmp_path / name) for name in ("result", "gt"))
-    measured = evaluate("ours", "faces", result, gt, list(made.values()))
+    measured = evaluate("ours", "faces", result, gt, gt, list(made.values()))
     assert model.metric_results.keys() == metrics.keys()
     for name, collector in made.items():
         assert model.metric_results[name] == pytest.approx(measured.figures[collector.label].value, rel=1e-5), name
