@@ -5,50 +5,21 @@ and half the side of a square. Left and right are the viewer's.
 """
 
 import math
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from restoreformer.errors import RestoreFormerError, first_line
+from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, REGIONS
+from restoreformer.numbers_only import load_numbers
 from restoreformer.pretrained import local_file
 from restoreformer.whole_file import whole_file
 
 Box = list[float]
 Boxes = dict[str, Box]
-
-
-class _NumbersOnly:
-    """A pickle module for ``torch.load`` that makes numbers and arrays of numpy, and nothing else.
-
-    The released file stores numpy scalars, which ``weights_only`` refuses; how to allow them, and under
-    which of numpy's module names, changes with the versions of both.
-    """
-
-    class Unpickler(pickle.Unpickler):
-        ALLOWED = frozenset(
-            {
-                ("numpy", "dtype"),
-                ("numpy", "ndarray"),
-                ("numpy.core.multiarray", "scalar"),
-                ("numpy.core.multiarray", "_reconstruct"),
-                ("_codecs", "encode"),
-            }
-        )
-
-        def find_class(self, module: str, name: str) -> Any:
-            if (module.replace("numpy._core", "numpy.core"), name) not in self.ALLOWED:
-                raise pickle.UnpicklingError(f"it holds a {module}.{name}, which is no number.")
-            return super().find_class(module, name)
-
-    @staticmethod
-    def load(file: Any, **kwargs: Any) -> Any:
-        return _NumbersOnly.Unpickler(file, **kwargs).load()
 
 
 def read_boxes(path: str | Path) -> dict[str, Boxes]:
@@ -63,11 +34,7 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
             f"Expected a file of eye and mouth boxes at {path} (component_path), found none: make one with "
             "python datasets/find_components.py."
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_NumbersOnly)
-    except Exception as error:
-        reason = first_line(error)
-        raise RestoreFormerError(f"Expected eye and mouth boxes in {path}, could not read it: {reason}") from error
+    content = load_numbers(path, "eye and mouth boxes")
     if not isinstance(content, Mapping):
         raise RestoreFormerError(f"Expected a dict of boxes in {path}, got {type(content).__name__}.")
     return {str(name): _entry(path, str(name), entry) for name, entry in content.items()}

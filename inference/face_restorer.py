@@ -14,6 +14,7 @@ from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.archs.precision import set_precision
 from restoreformer.detection import DetectedFace, build_detector
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, resize, to_batch, to_images
 from restoreformer.inference.alignment import alignment, crop_face, from_resized
@@ -50,24 +51,6 @@ class RestoredPhoto(NamedTuple):
 
     image: Photo
     faces: list[RestoredFace]
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The device of that name, or the best that this machine has: cuda, mps, cpu.
-
-    Raises:
-        RestoreFormerError: the machine does not have it.
-    """
-    if name is not None:
-        try:
-            torch.empty(0, device=name).cpu()
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise RestoreFormerError(f"Expected a device that this machine has, got {name}: {reason}") from error
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 class FaceRestorer:

@@ -19,10 +19,11 @@ from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.blocks import Attention
 from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import FRAME, TEMPLATE
 from restoreformer.images import Image, read, resize, to_image, to_tensor, write
-from restoreformer.inference.face_restorer import DEFAULT_MODEL, choose_device
+from restoreformer.inference.face_restorer import DEFAULT_MODEL
 from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
 

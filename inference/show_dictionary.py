@@ -15,9 +15,9 @@ from tqdm import tqdm
 from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.build import DICTIONARIES, RESTORERS, build_from_checkpoint
 from restoreformer.archs.checkpoint import read_checkpoint
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import tiled, to_image, write
-from restoreformer.inference.face_restorer import choose_device
 from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from inspect import signature
 from typing import Any
 
@@ -13,6 +14,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, to_batch
 
@@ -46,7 +48,7 @@ class Collector(ABC):
         """The metric of a set, by :meth:`values` of its faces.
 
         Raises:
-            RestoreFormerError: no faces, or too few.
+            RestoreFormerError: no faces, too few, or one that has no value.
         """
 
     @abstractmethod
@@ -99,6 +101,11 @@ class PairCollector(Collector):
     def result(self, values: NDArray[np.float64]) -> float:
         if not len(values):
             raise RestoreFormerError(f"Expected faces for {self.label}, got none.")
+        if none := int(np.isnan(values).sum()):
+            raise RestoreFormerError(
+                f"Expected a number for each face from {self.label}, got none for {none} of {len(values)}: are they "
+                "too small for it?"
+            )
         return float(values.mean())
 
 
@@ -129,11 +136,21 @@ class NetworkDistance(PairCollector):
     def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
         with torch.inference_mode():
             distances = self.distance(to_batch(images, self.device), to_batch(truths, self.device))
-        return distances.double().cpu().numpy()
+        return distances.cpu().double().numpy()
 
     @abstractmethod
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         """RGB ``(n, 3, h, w)`` in [-1, 1] to ``(n,)``."""
+
+
+def of_one_pair(kind: Callable[..., PairCollector], img: Image, img2: Image, **arguments: Any) -> float:
+    """A collector's metric of one face and its truth; the collector is kept for the next."""
+    return float(_kept(kind, **arguments).compute([img], [img2])[0])
+
+
+@lru_cache(maxsize=4)
+def _kept(kind: Callable[..., PairCollector], **arguments: Any) -> PairCollector:
+    return kind(choose_device(), **arguments)
 
 
 # Registered functions that are better computed of many faces at once, and how; each metric's file adds its own.

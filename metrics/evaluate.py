@@ -5,8 +5,9 @@ python metrics/evaluate.py --gt CelebA-Test/hq --lq CelebA-Test/lq --method Rest
 python metrics/evaluate.py --method Input@LFW-Test=LFW-Test --method RestoreFormer@LFW-Test=results/LFW-Test \\
     --reference inception_FFHQ_512-f7b384ab.pth --published --out evaluation
 
-Every folder holds one image for each face, aligned, by the same names. Writes evaluation.md (also to stdout), .csv and
-.json, and faces.csv. A set with missing, surplus or broken faces is told and not averaged, and the exit status is 1.
+Every folder holds one image for each face, aligned, by the names that --gt has, or else its dataset's first folder.
+Writes evaluation.md (also to stdout), .csv and .json, and faces.csv. A set with missing, surplus or broken faces is
+told and not averaged, and the exit status is 1.
 """
 
 import argparse
@@ -15,10 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import restoreformer.metrics.identity_distance
 import restoreformer.metrics.lpips_distance  # noqa: F401  (the three enter themselves into BasicSR's registry)
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.collector import make_collector, needs_gt
 from restoreformer.metrics.evaluation import evaluate
@@ -29,6 +29,7 @@ from restoreformer.metrics.protocol import protocol
 from restoreformer.metrics.published import GT, INPUT
 from restoreformer.options import check_metrics, read_options
 from restoreformer.program import option_parser
+from restoreformer.whole_file import make_folder
 
 # The paper's, as option files write them under val: metrics.
 METRICS: dict[str, dict[str, Any]] = {
@@ -56,10 +57,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, required=True, help="folder for the results")
     add("--dataset", default="", help="what to call the faces where there is one dataset")
-    add("--reference", help="what FID compares with: folder, LMDB or file of statistics (default: --gt)")
+    add("--reference", help="folder, LMDB or file of statistics for FID, if --metrics names none (default: --gt)")
     add("--metrics", type=Path, help="YAML with a block like val: metrics of option files (default: the paper's)")
     add("--published", action="store_true", help="the paper's rows beside one's own, for its datasets' names")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", help="cuda, mps or cpu (default: the best there is)")
     return parser
 
 
@@ -69,18 +70,22 @@ def metric_options(
     """The blocks of metrics to measure, by their names, and the names of those that are left out for want of truths.
 
     Raises:
-        RestoreFormerError: not such a file, or FID without anything to compare with.
+        RestoreFormerError: not such a file, FID without anything to compare with, or a reference for nothing.
     """
     content: Any = METRICS if path is None else read_options(path)
     if isinstance(val := content.get("val"), Mapping):
         content = val.get("metrics")
     check_metrics("metrics" if path is None else f"{path}", content)
     blocks = {name: dict(block) for name, block in content.items()}
-    for name, block in blocks.items():
-        if block["type"] == calculate_fid.__name__ and block.get("reference") is None:
-            if reference is None and gt is None:
-                raise RestoreFormerError(f"Expected --reference or --gt for {name} to compare with, got neither.")
-            block["reference"] = reference or str(gt)
+    open_ones = [n for n, b in blocks.items() if b["type"] == calculate_fid.__name__ and b.get("reference") is None]
+    if reference is not None and not open_ones:
+        raise RestoreFormerError(
+            f"Expected a metric for --reference {reference}, got none that wants it: leave it out."
+        )
+    for name in open_ones:
+        if reference is None and gt is None:
+            raise RestoreFormerError(f"Expected --reference or --gt for {name} to compare with, got neither.")
+        blocks[name]["reference"] = reference or str(gt)
     left_out = [name for name, block in blocks.items() if gt is None and needs_gt(block)]
     return {name: block for name, block in blocks.items() if name not in left_out}, left_out
 
@@ -96,19 +101,27 @@ def rows(args: argparse.Namespace) -> list[tuple[str, str, FaceSet]]:
         given.insert(0, NamedFolder(INPUT, args.lq))
     if args.gt is not None:
         given.append(NamedFolder(GT, args.gt))
-    split = [(name.partition("@"), folder) for name, folder in given]
-    datasets = {dataset or args.dataset for (_, _, dataset), _ in split}
-    if args.gt is not None and len(datasets) > 1:
-        raise RestoreFormerError(
-            f"Expected one dataset with --gt, got {', '.join(sorted(datasets))}: evaluate one by one, or without it."
-        )
+    if not given:
+        raise RestoreFormerError("Expected --method NAME=DIR, got no folder of faces: name one.")
     made: dict[tuple[str, str], FaceSet] = {}
-    for (method, _, dataset), folder in split:
+    for name, folder in given:
+        method, _, dataset = name.partition("@")
+        if not method:
+            raise RestoreFormerError(f"Expected NAME@DATASET=DIR, got {name}={folder}: name the method.")
         if (key := (method, dataset or args.dataset)) in made:
             raise RestoreFormerError(f"Expected a name of its own for each row, got {method} twice: rename one.")
         made[key] = read_face_set(folder)
-    if not made:
-        raise RestoreFormerError("Expected --method NAME=DIR, got no folder of faces: name one.")
+    datasets = sorted({dataset for _, dataset in made})
+    if len(datasets) > 1 and args.gt is not None:
+        raise RestoreFormerError(
+            f"Expected one dataset with --gt, got {' and '.join(d or 'one without name' for d in datasets)}: name it "
+            "by --dataset, or leave out --gt."
+        )
+    if len(datasets) > 1 and "" in datasets:
+        without = next(method for method, dataset in made if not dataset)
+        raise RestoreFormerError(
+            f"Expected a dataset for each row, got {without} without: write {without}@DATASET=DIR."
+        )
     return [(method, dataset, faces) for (method, dataset), faces in made.items()]
 
 
@@ -116,16 +129,21 @@ def main() -> None:
     args = parser().parse_args()
     try:
         sets = rows(args)
+        make_folder(args.out)
+        device = choose_device(args.device)
         options, left_out = metric_options(args.metrics, args.reference, args.gt)
-        collectors = [make_collector(block, torch.device(args.device)) for block in options.values()]
+        collectors = [make_collector(block, device) for block in options.values()]
         if len(labels := {c.label for c in collectors}) < len(collectors):
             raise RestoreFormerError(f"Expected one metric of a kind, got {len(collectors)} of {', '.join(labels)}.")
         gt = None if args.gt is None else read_face_set(args.gt)
+        first: dict[str, FaceSet] = {}
         done = []
         for method, dataset, faces in sets:
             sys.stderr.write(f"measuring {method} {dataset}".rstrip() + "\n")
-            done.append(evaluate(method, dataset, faces, gt, collectors))
-        report = Report(protocol(sets, collectors, left_out, done, args.device), done, args.published)
+            like = gt or first.setdefault(dataset, faces)
+            done.append(evaluate(method, dataset, faces, like, gt, collectors))
+        metrics = list(zip(options.values(), collectors, strict=True))
+        report = Report(protocol(metrics, left_out, done, str(device)), done, args.published)
         write_report(report, args.out)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")

@@ -1,7 +1,9 @@
 """Measuring folders of restored faces: every face counts, or the set is told to be incomplete."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,10 +11,10 @@ from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, read
-from restoreformer.metrics.bootstrap import Interval, frechet_interval, mean_interval
 from restoreformer.metrics.collector import Collector
 from restoreformer.metrics.face_sets import FaceSet, listed, pair
 from restoreformer.metrics.frechet_distance import FrechetCollector
+from restoreformer.metrics.resampling import Interval, frechet_interval, mean_interval
 from restoreformer.parallel import beside
 
 # Faces that are read before they are measured.
@@ -20,10 +22,18 @@ AHEAD = 4
 
 
 class Figure(NamedTuple):
-    """A metric of a set with its confidence interval, and how long it took, in seconds."""
+    """A metric of a set.
+
+    Attributes:
+        value: of all faces.
+        interval: its confidence interval.
+        better: ``lower`` or ``higher``.
+        seconds: how long it took.
+    """
 
     value: float
     interval: Interval
+    better: str
     seconds: float
 
 
@@ -32,33 +42,41 @@ class Evaluation(NamedTuple):
 
     Attributes:
         method, dataset: their names.
-        faces: how many there are.
-        figures: by the metrics' labels; empty where ``problem`` is not.
-        of_faces: metrics of single faces, ``(n,)`` each, by label, in the order of ``names``.
         names: of the faces, sorted.
-        problem: why there are no figures: what is missing, too much or broken; else None.
+        ignored: files in their folder that are no images.
+        problem: what is missing, too much or broken, and then nothing below is known; else None.
+        figures: by the metrics' labels.
+        of_faces: metrics of single faces, ``(n,)`` each, by label, in the order of ``names``.
+        sizes: how many faces have which width and height.
         reading: seconds that decoding took that the metrics did not cover.
     """
 
     method: str
     dataset: str
-    faces: int
-    figures: dict[str, Figure]
-    of_faces: dict[str, NDArray[np.float64]]
     names: tuple[str, ...]
+    ignored: tuple[str, ...]
     problem: str | None
-    reading: float
+    figures: Mapping[str, Figure] = MappingProxyType({})
+    of_faces: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+    sizes: Mapping[str, int] = MappingProxyType({})
+    reading: float = 0.0
+
+    @property
+    def row(self) -> str:
+        """Its name in messages."""
+        return f"{self.method} on {self.dataset}" if self.dataset else self.method
 
 
 def evaluate(
-    method: str, dataset: str, faces: FaceSet, gt: FaceSet | None, collectors: Sequence[Collector]
+    method: str, dataset: str, faces: FaceSet, like: FaceSet, gt: FaceSet | None, collectors: Sequence[Collector]
 ) -> Evaluation:
     """Measure one method's faces.
 
     Args:
         method, dataset: what to call them.
         faces: the restored faces.
-        gt: their truths, by the same names; without it only metrics of the set are measured.
+        like: a set of the same names; without truths another method's.
+        gt: the truths, for metrics that need them.
         collectors: the metrics, with no faces yet.
 
     Returns:
@@ -67,12 +85,14 @@ def evaluate(
     """
     measured = {c.label: c for c in collectors}
     names = tuple(faces.files)
-    if gt is not None and (problem := _differences(faces, gt)):
-        return Evaluation(method, dataset, len(names), {}, {}, names, problem, 0.0)
+    if problem := _differences(faces, like):
+        return Evaluation(method, dataset, names, faces.ignored, problem)
+    sizes: Counter[str] = Counter()
     seconds = dict.fromkeys(measured, 0.0)
     begun = time.perf_counter()
     try:
         for image, truth in _read(names, faces, gt):
+            sizes[_size(image)] += 1
             for label, collector in measured.items():
                 start = time.perf_counter()
                 collector.add(image, truth)
@@ -83,26 +103,26 @@ def evaluate(
             values = collector.values()
             value = collector.result(values)
             taken = seconds[label] = seconds[label] + time.perf_counter() - start
-            figures[label] = Figure(value, _interval(collector, value, values), taken)
+            figures[label] = Figure(value, _interval(collector, value, values), collector.better, taken)
             if values.ndim == 1:
                 of_faces[label] = values
     except RestoreFormerError as error:
-        return Evaluation(method, dataset, len(names), {}, {}, names, str(error), 0.0)
+        return Evaluation(method, dataset, names, faces.ignored, str(error))
     finally:
         for collector in measured.values():
             collector.clear()
     reading = time.perf_counter() - begun - sum(seconds.values())
-    return Evaluation(method, dataset, len(names), figures, of_faces, names, None, reading)
+    return Evaluation(method, dataset, names, faces.ignored, None, figures, of_faces, sizes, reading)
 
 
-def _differences(faces: FaceSet, gt: FaceSet) -> str:
+def _differences(faces: FaceSet, like: FaceSet) -> str:
     """What one set has and the other has not, in words; empty if they have the same."""
-    pairing = pair(gt, faces)
+    pairing = pair(like, faces)
     told = []
     if pairing.missing:
-        told.append(f"{len(pairing.missing)} of {len(gt.files)} missing ({listed(pairing.missing)})")
+        told.append(f"{len(pairing.missing)} of {len(like.files)} in {like.folder} missing ({listed(pairing.missing)})")
     if pairing.extra:
-        told.append(f"{len(pairing.extra)} that have no ground truth ({listed(pairing.extra)})")
+        told.append(f"{len(pairing.extra)} not in {like.folder} ({listed(pairing.extra)})")
     if pairing.hint:
         told.append(pairing.hint)
     return "; ".join(told)

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from restoreformer.metrics.bootstrap import CONFIDENCE
 from restoreformer.metrics.evaluation import Evaluation
+from restoreformer.metrics.frechet_distance import LABELS
 from restoreformer.metrics.markdown import heading, row
 from restoreformer.metrics.published import published
+from restoreformer.metrics.resampling import CONFIDENCE
 from restoreformer.whole_file import whole_file
 
 PUBLISHED = "published"
-# Decimals, as the paper has them.
-DECIMALS = {"FID": 2, "PSNR": 2}
-HIGHER = ("PSNR", "SSIM")
+# Decimals, as the paper has them, where they are not 4.
+DECIMALS = {"PSNR": 2, **dict.fromkeys(LABELS.values(), 2)}
+ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 class Report(NamedTuple):
@@ -39,12 +40,12 @@ class Report(NamedTuple):
         return list(dict.fromkeys(e.dataset for e in self.evaluations))
 
     @property
-    def columns(self) -> list[tuple[str, str]]:
-        """Dataset and metric of each column."""
-        labels: dict[str, dict[str, None]] = {dataset: {} for dataset in self.datasets}
+    def columns(self) -> dict[tuple[str, str], str]:
+        """Dataset and metric of each column, and which values are better."""
+        of_dataset: dict[str, dict[str, str]] = {dataset: {} for dataset in self.datasets}
         for e in self.evaluations:
-            labels[e.dataset] |= dict.fromkeys(e.figures)
-        return [(dataset, label) for dataset, found in labels.items() for label in found]
+            of_dataset[e.dataset] |= {label: f.better for label, f in e.figures.items()}
+        return {(dataset, label): better for dataset, found in of_dataset.items() for label, better in found.items()}
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -68,9 +69,9 @@ def markdown(report: Report) -> str:
     """The protocol, the table, and what is incomplete."""
     lines = "".join(f"- {name}: {told}\n" for name, told in report.protocol.items()) + "\n"
     columns, several = report.columns, len(report.datasets) > 1
-    heads = [f"{dataset} {label}" if several else label for dataset, label in columns]
-    arrows = ["↑" if label in HIGHER else "↓" for _, label in columns]
-    lines += heading(["Methods", *map("".join, zip(heads, arrows, strict=True))])
+    names = [f"{dataset} {label}" if several else label for dataset, label in columns]
+    arrows = [ARROWS[better] for better in columns.values()]
+    lines += heading(["Methods", *map("".join, zip(names, arrows, strict=True))])
     for method, cells in _published_rows(report).items():
         values = [decimal(label, cells[c]) if (c := (dataset, label)) in cells else "–" for dataset, label in columns]
         lines += row(f"{method} ({PUBLISHED})", *values)
@@ -79,13 +80,9 @@ def markdown(report: Report) -> str:
         lines += row(method, *(_cell(own.get(dataset), label) for dataset, label in columns))
     for e in report.evaluations:
         if e.problem is not None:
-            lines += f"\nNot measured: {_named(e)}: {e.problem}\n"
-    lines += f"\nIn brackets the {CONFIDENCE:.0%} interval by bootstrap.\n"
+            lines += f"\nNot measured: {e.row}: {e.problem}\n"
+    lines += f"\nIn brackets the {CONFIDENCE:.0%} interval, by resampling the faces.\n"
     return lines
-
-
-def _named(e: Evaluation) -> str:
-    return f"{e.method} on {e.dataset}" if e.dataset else e.method
 
 
 def _published_rows(report: Report) -> dict[str, dict[tuple[str, str], float]]:
@@ -112,9 +109,7 @@ def decimal(label: str, value: float) -> str:
     """A figure as the paper writes it."""
     if math.isinf(value):
         return "∞"
-    text = f"{value:.{DECIMALS.get(label, 2 if label.startswith('Fréchet') else 4)}f}"
-    # Of an exact zero rounding may leave a minus.
-    return text.removeprefix("-") if float(text) == 0 else text
+    return f"{value:.{DECIMALS.get(label, 4)}f}"
 
 
 def _csv(report: Report) -> str:
@@ -127,9 +122,11 @@ def _csv(report: Report) -> str:
     for e in report.evaluations:
         for label, f in e.figures.items():
             ends = [x if math.isfinite(x) else "" for x in f.interval]
-            rows.writerow([e.method, e.dataset, e.faces, label, repr(f.value), *ends, round(f.seconds, 3), "measured"])
+            rows.writerow(
+                [e.method, e.dataset, len(e.names), label, repr(f.value), *ends, round(f.seconds, 3), "measured"]
+            )
         if e.problem is not None:
-            rows.writerow([e.method, e.dataset, e.faces, "", "", "", "", "", f"not measured: {e.problem}"])
+            rows.writerow([e.method, e.dataset, len(e.names), "", "", "", "", "", f"not measured: {e.problem}"])
     return text.getvalue()
 
 
@@ -146,7 +143,7 @@ def _json(report: Report) -> str:
             {
                 "method": e.method,
                 "dataset": e.dataset,
-                "faces": e.faces,
+                "faces": len(e.names),
                 "problem": e.problem,
                 "reading_seconds": round(e.reading, 3),
                 "figures": {

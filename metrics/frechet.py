@@ -78,11 +78,11 @@ class Gaussian:
         else:
             product = self._root @ (centred.T @ centred) @ self._root
         degrees = len(features) - 1
-        # Rounding makes tiny eigenvalues negative.
+        # Rounding makes tiny eigenvalues negative, and what is left of equal sets too.
         roots = np.sqrt(np.linalg.eigvalsh(product / degrees).clip(0)).sum()
         shift = np.square(features.mean(0) - self.mean).sum()
         spread = np.square(centred).sum() / degrees
-        return float(shift + spread + np.trace(self.covariance) - 2 * roots)
+        return max(float(shift + spread + np.trace(self.covariance) - 2 * roots), 0.0)
 
     @cached_property
     def _root(self) -> Array:

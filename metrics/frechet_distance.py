@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from restoreformer.errors import RestoreFormerError
 from restoreformer.frozen.pooled_features import PooledFeatures
 from restoreformer.images import Image
-from restoreformer.metrics.collector import COLLECTORS, Collector
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, Collector
 from restoreformer.metrics.frechet import Gaussian, Moments
-from restoreformer.metrics.reference import BATCH_SIZE, Reference, features_of, read_reference
+from restoreformer.metrics.reference import Reference, features_of, read_reference
 
 LABELS = {"inception": "FID", "mobilenet_v2": "Fréchet (MobileNetV2)"}
 
@@ -81,7 +81,7 @@ class FrechetCollector(Collector):
         """Features ``(n, d)``; without reference with those of the truths beside them, ``(n, 2 d)``."""
         self._compute_waiting()
         if not self._features:
-            return np.zeros((0, 1))
+            return np.zeros((0, 2))
         features, truths = np.concatenate(self._features), np.concatenate(self._truths)
         return (np.concatenate([features, truths], 1) if self.needs_gt else features).astype(np.float64)
 

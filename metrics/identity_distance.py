@@ -1,6 +1,5 @@
 """The identity distance IDD (Sec. 4.2): the angle between the embeddings of a face and of its truth."""
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,15 +9,16 @@ from torch.nn import functional as F
 
 from restoreformer.frozen.identity import IdentityNetwork
 from restoreformer.images import Image
-from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance, of_one_pair
 
 
 def angle(a: Tensor, b: Tensor) -> Tensor:
     """Angles between vectors ``(n, d)``, in radians, ``(n,)``, in float64.
 
-    By Kahan's formula: the arc cosine of a product near 1 would tell equal vectors apart by 1e-4.
+    By Kahan's formula: the arc cosine of a product near 1 would tell equal vectors apart by 1e-4. On the CPU, since
+    Apple's devices have no float64.
     """
-    a, b = F.normalize(a.double()), F.normalize(b.double())
+    a, b = F.normalize(a.cpu().double()), F.normalize(b.cpu().double())
     return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
 
 
@@ -60,12 +60,7 @@ def calculate_idd(
         img, img2: BGR ``(h, w, 3)`` uint8, in FFHQ's crop.
         network, weights: see :class:`IdentityCollector`.
     """
-    return float(_kept(network, weights).compute([img], [img2])[0])
-
-
-@lru_cache(maxsize=2)
-def _kept(network: str, weights: str | None) -> IdentityCollector:
-    return IdentityCollector(torch.device("cuda" if torch.cuda.is_available() else "cpu"), network, weights)
+    return of_one_pair(IdentityCollector, img, img2, network=network, weights=weights)
 
 
 COLLECTORS[calculate_idd.__name__] = IdentityCollector

@@ -1,6 +1,5 @@
 """LPIPS (Zhang et al. 2018), and the same without its learned weights where their network cannot be had."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,15 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restoreformer.errors import RestoreFormerError
 from restoreformer.frozen.lpips_net import lpips_net
 from restoreformer.frozen.vgg import CaffeNormalize, VGGFeatures
 from restoreformer.frozen.weights import load_frozen
 from restoreformer.images import Image
-from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance, of_one_pair
 
 EDGE_VGG = "edge_vgg16"
+LABELS = {"vgg": "LPIPS", "alex": "LPIPS (AlexNet)", EDGE_VGG: "distance (edge VGG-16)"}
 # VGG-16's last activation before each pooling, and its last; what LPIPS compares.
 ACTIVATIONS = {3: "relu1", 8: "relu2", 15: "relu3", 22: "relu4", 29: "relu5"}
 
@@ -58,9 +59,10 @@ class LPIPSCollector(NetworkDistance):
         self, device: torch.device, net: str = "vgg", weights: str | None = None, batch_size: int = BATCH_SIZE
     ) -> None:
         super().__init__(device, batch_size)
-        labels = {"vgg": "LPIPS", "alex": "LPIPS (AlexNet)", EDGE_VGG: "distance (edge VGG-16)"}
+        if net not in LABELS:
+            raise RestoreFormerError(f"Expected net {' or '.join(LABELS)}, got {net}.")
         made = EdgeVGG16Distance(weights) if net == EDGE_VGG else lpips_net(net, weights)
-        self.label, self.net = labels[net], made.to(device)
+        self.label, self.net = LABELS[net], made.to(device)
 
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         return self.net(images, truths).flatten()
@@ -74,12 +76,7 @@ def calculate_lpips(img: Image, img2: Image, net: str = "vgg", weights: str | No
         img, img2: BGR ``(h, w, 3)`` uint8.
         net, weights: see :class:`LPIPSCollector`.
     """
-    return float(_kept(net, weights).compute([img], [img2])[0])
-
-
-@lru_cache(maxsize=2)
-def _kept(net: str, weights: str | None) -> LPIPSCollector:
-    return LPIPSCollector(torch.device("cuda" if torch.cuda.is_available() else "cpu"), net, weights)
+    return of_one_pair(LPIPSCollector, img, img2, net=net, weights=weights)
 
 
 COLLECTORS[calculate_lpips.__name__] = LPIPSCollector

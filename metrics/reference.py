@@ -3,9 +3,9 @@
 python metrics/reference.py --input datasets/FFHQ_512.lmdb --output ffhq_512.npz
 """
 
-import pickle
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
-from restoreformer.frozen.pooled_features import FEATURE_NETWORKS, PooledFeatures
+from restoreformer.frozen.pooled_features import FEATURE_NETWORKS, PooledFeatures, dimension
 from restoreformer.image_source import ImageSource
 from restoreformer.images import Image, squared, to_batch
+from restoreformer.metrics.collector import BATCH_SIZE
 from restoreformer.metrics.frechet import Gaussian, Moments
+from restoreformer.numbers_only import load_numbers
 from restoreformer.parallel import beside
 from restoreformer.program import option_parser
 from restoreformer.whole_file import whole_file
-
-BATCH_SIZE = 32
-# What numpy's arrays in BasicSR's files are made of, and all that such a file may ask for.
-_ARRAYS = [np.ndarray, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32))]
 
 
 class Reference(NamedTuple):
@@ -63,7 +62,7 @@ def read_reference(path: str | Path, network: nn.Module, device: torch.device, s
         size: side to which the images are brought first, as the faces that they are compared with have; for images.
 
     Raises:
-        RestoreFormerError: nothing there, images of several sizes, or not such a file.
+        RestoreFormerError: nothing there, images of several sizes, not such a file, or one of another network.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -72,36 +71,43 @@ def read_reference(path: str | Path, network: nn.Module, device: torch.device, s
         return Reference(moments.gaussian(), moments.count, path)
     if not path.is_file():
         raise RestoreFormerError(f"Expected a folder, an LMDB or a file of statistics at {path}, found nothing.")
-    try:
-        entries = _read_npz(path) if path.suffix == ".npz" else _read_basicsr(path)
-        mean, covariance = (np.asarray(entries[k], np.float64) for k in ("mu", "sigma"))
-        images = int(entries["images"]) if "images" in entries else None
-    except (OSError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    gaussian, images = _read_statistics(path)
+    if (count := dimension(network, device)) != len(gaussian.mean):
         raise RestoreFormerError(
-            f"Expected statistics in {path}, mu and sigma (.npz) or mean and cov (.pth), could not read them: make "
-            "them with metrics/reference.py."
-        ) from error
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not np.isfinite(covariance).all():
-        raise RestoreFormerError(
-            f"Expected a mean (d,) and a covariance (d, d) in {path}, got {mean.shape} and {covariance.shape}."
+            f"Expected statistics of {count} features in {path}, got {len(gaussian.mean)}: they are another network's, "
+            "make them with metrics/reference.py."
         )
-    return Reference(Gaussian(mean, covariance), images, path)
+    return Reference(gaussian, images, path)
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[np.float64]]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+def _read_statistics(path: Path) -> tuple[Gaussian, int | None]:
+    """The distribution that a file holds, and of how many images, if it says."""
+    is_npz = path.suffix == ".npz"
+    mean, covariance = names = ("mu", "sigma") if is_npz else ("mean", "cov")
+    entries = _read_npz(path) if is_npz else load_numbers(path, "statistics")
+    try:
+        gaussian = Gaussian(np.asarray(entries[mean], np.float64), np.asarray(entries[covariance], np.float64))
+        images = int(entries["images"]) if "images" in entries else None
+    except (LookupError, ValueError, TypeError) as error:
+        raise RestoreFormerError(
+            f"Expected arrays {' and '.join(names)} in {path}, got others: make it with metrics/reference.py."
+        ) from error
+    shape = gaussian.mean.shape
+    if len(shape) != 1 or gaussian.covariance.shape != (*shape, *shape):
+        raise RestoreFormerError(
+            f"Expected a mean (d,) and a covariance (d, d) in {path}, got {shape} and {gaussian.covariance.shape}."
+        )
+    if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.covariance).all()):
+        raise RestoreFormerError(f"Expected finite numbers in {path}, got others: make it again.")
+    return gaussian, images
 
 
-def _read_basicsr(path: Path) -> dict[str, NDArray[np.float64]]:
-    torch.serialization.add_safe_globals([*_ARRAYS, _reconstruct()])
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return {"mu": content["mean"], "sigma": content["cov"]}
-
-
-def _reconstruct() -> Any:
-    """numpy's own maker of arrays from pickles, which has moved."""
-    return np.zeros(1).__reduce__()[0]
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise RestoreFormerError(f"Expected statistics in {path}, could not read it: {error}") from error
 
 
 def read_all(source: ImageSource, size: int | None) -> Iterator[Image]:
@@ -155,12 +161,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="side to which larger square images are averaged down first")
     parser.add_argument("--network", choices=FEATURE_NETWORKS, default="inception")
     parser.add_argument("--weights", help="file of the network (default: the official Inception)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     args = parser.parse_args()
     try:
         if args.output.suffix != ".npz":
             raise RestoreFormerError(f"Expected an output that ends in .npz, got {args.output}.")
-        device = torch.device(args.device)
+        device = choose_device(args.device)
         network = PooledFeatures(args.network, args.weights).to(device)
         source = ImageSource(args.input)
         images = tqdm(read_all(source, args.size), desc="features", unit="image", total=len(source))

@@ -1,10 +1,12 @@
 import pytest
 import torch
 from basicsr.utils import get_root_logger
-from golden import golden_tensor
+from golden import fill, golden_tensor
 
+from restoreformer.errors import RestoreFormerError
 from restoreformer.frozen.arcface import ArcFaceResNet18
-from restoreformer.frozen.identity import grey_face, settled
+from restoreformer.frozen.identity import grey_face, narrow_face, settled
+from restoreformer.frozen.mobilefacenet import MobileFaceNet
 from restoreformer.losses.arcface_identity_loss import ArcFaceIdentityLoss
 
 
@@ -67,3 +69,21 @@ def test_made_quicker_it_is_the_same():
     assert (a - b).norm() < 1e-6 * b.norm()
     names = [type(layer).__name__ for layer in quick.modules()]
     assert "PReLU" not in names and names.count("BatchNorm2d") < 10
+
+
+def test_mobilefacenet_in_its_place(tmp_path):
+    net = fill(MobileFaceNet())
+    torch.save({"net_state_dict": net.state_dict()}, tmp_path / "mobilefacenet.ckpt")
+    loss = ArcFaceIdentityLoss(2.0, weights=str(tmp_path / "mobilefacenet.ckpt"), network="mobilefacenet")
+    a, b = (torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2))
+    with torch.no_grad():
+        expected = 2 * (net(narrow_face(a)) - net(narrow_face(b))).square().mean()
+    a.requires_grad_()
+    value = loss(a, b)
+    torch.testing.assert_close(value.detach(), expected, rtol=1e-3, atol=0)
+    value.backward()
+    assert a.grad.abs().sum() > 0 and not any(p.requires_grad for p in loss.parameters())
+    with pytest.raises(RestoreFormerError, match="Expected weights for the identity loss, got nothing"):
+        ArcFaceIdentityLoss(network="mobilefacenet")
+    with pytest.raises(RestoreFormerError, match="Expected network arcface_resnet18 or mobilefacenet, got x"):
+        ArcFaceIdentityLoss(network="x")

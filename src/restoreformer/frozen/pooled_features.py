@@ -89,5 +89,5 @@ FEATURE_NETWORKS: dict[str, type[nn.Module]] = {"inception": _Inception, "mobile
 
 @torch.inference_mode()
 def dimension(network: nn.Module, device: torch.device) -> int:
-    """How many features an image has."""
+    """How many features a network gives of an image."""
     return network(torch.zeros(1, 3, 64, 64, device=device)).shape[1]
