@@ -10,12 +10,17 @@ from restoreformer.frozen.mobilefacenet import MobileFaceNet
 from restoreformer.losses.arcface_identity_loss import ArcFaceIdentityLoss
 
 
-@pytest.fixture
-def weights(tmp_path):
+@pytest.fixture(scope="module")
+def tensors():
+    return {k: golden_tensor(k, v) for k, v in ArcFaceResNet18().state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, tensors):
     """A file as released: flat, under the prefix module."""
-    tensors = {f"module.{k}": golden_tensor(k, v) for k, v in ArcFaceResNet18().state_dict().items()}
-    torch.save(tensors, tmp_path / "arcface.pth")
-    return str(tmp_path / "arcface.pth")
+    path = tmp_path_factory.mktemp("arcface") / "arcface.pth"
+    torch.save({f"module.{k}": v for k, v in tensors.items()}, path)
+    return str(path)
 
 
 def test_grey_by_hand():
@@ -47,9 +52,9 @@ def test_the_released_form(weights):
     torch.testing.assert_close(loss(a, b), expected)
 
 
-def test_weights_may_stand_beside_their_programs_config(weights):
-    torch.save(torch.load(weights) | {"config": {"network": "r18"}}, weights)
-    assert not ArcFaceIdentityLoss(weights=weights).net.training
+def test_weights_may_stand_beside_their_programs_config(tmp_path, tensors):
+    torch.save(tensors | {"config": {"network": "r18"}}, tmp_path / "arcface.pth")
+    assert not ArcFaceIdentityLoss(weights=str(tmp_path / "arcface.pth")).net.training
 
 
 def test_random_weights_are_told(caplog, monkeypatch):
@@ -59,9 +64,9 @@ def test_random_weights_are_told(caplog, monkeypatch):
     assert "identity loss uses a RANDOM network" in caplog.text
 
 
-def test_made_quicker_it_is_the_same():
+def test_made_quicker_it_is_the_same(tensors):
     net = ArcFaceResNet18()
-    net.load_state_dict({k: golden_tensor(k, v) for k, v in net.state_dict().items()})
+    net.load_state_dict(tensors)
     quick = settled(net.eval().double())
     x = torch.rand(2, 1, 128, 128, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(quick(x), net(x), rtol=1e-6, atol=1e-6)

@@ -1,14 +1,15 @@
 import lpips
 import numpy as np
 import torch
-from torchvision.models import vgg16
+from torchvision.models.vgg import cfgs, make_layers
 
 from restoreformer.losses.lpips_loss import LPIPSLoss
 
 
 def test_agrees_with_the_package_given_the_same_backbone(tmp_path):
-    backbone = vgg16(weights=None)
-    torch.save(backbone.state_dict(), tmp_path / "vgg16.pth")
+    backbone = make_layers(cfgs["D"])
+    tensors = {f"features.{k}": v for k, v in backbone.state_dict().items()}
+    torch.save({**tensors, "classifier.6.bias": torch.zeros(1000)}, tmp_path / "vgg16.pth")
     ours = LPIPSLoss(0.5, weights=str(tmp_path / "vgg16.pth"))
     theirs = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
     a, b = torch.rand(2, 3, 64, 64) * 2 - 1, torch.rand(2, 3, 64, 64) * 2 - 1
@@ -16,7 +17,7 @@ def test_agrees_with_the_package_given_the_same_backbone(tmp_path):
     assert not torch.allclose(0.5 * theirs(a, b).mean(), ours(a, b)[0])
     for i in range(1, 6):
         for name, layer in getattr(theirs.net, f"slice{i}").named_children():
-            layer.load_state_dict(backbone.features[int(name)].state_dict())
+            layer.load_state_dict(backbone[int(name)].state_dict())
     torch.testing.assert_close(ours(a, b)[0], 0.5 * theirs(a, b).mean())
 
 

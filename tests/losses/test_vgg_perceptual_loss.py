@@ -7,7 +7,8 @@ from basicsr.losses.basic_loss import PerceptualLoss
 from plain_vgg import caffe, plain_vgg16
 from small_weights import small_weights
 from torch.nn import functional as F
-from torchvision.models import vgg16, vgg19
+from torchvision.models import vgg16
+from torchvision.models.vgg import cfgs, make_layers
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.losses.vgg_perceptual_loss import PAPER_LAYERS, EdgeVGG16PerceptualLoss, VGG19PerceptualLoss
@@ -16,9 +17,9 @@ from restoreformer.losses.vgg_perceptual_loss import PAPER_LAYERS, EdgeVGG16Perc
 @pytest.mark.parametrize("criterion", ["l1", "l2"])
 def test_agrees_with_basicsr(monkeypatch, criterion):
     ours = VGG19PerceptualLoss(criterion=criterion, weights="none")
-    backbone = vgg19(weights=None)
-    backbone.features.load_state_dict({**backbone.features.state_dict(), **ours.vgg.features.state_dict()})
-    monkeypatch.setattr(vgg_arch, "vgg", SimpleNamespace(vgg19=lambda pretrained: backbone))
+    features = make_layers(cfgs["E"])
+    features.load_state_dict({**features.state_dict(), **ours.vgg.features.state_dict()})
+    monkeypatch.setattr(vgg_arch, "vgg", SimpleNamespace(vgg19=lambda pretrained: SimpleNamespace(features=features)))
     theirs = PerceptualLoss(dict(PAPER_LAYERS), vgg_type="vgg19", range_norm=True, criterion="l1")
     if criterion == "l2":
         # BasicSR 1.4.2 asks torch for an L2loss that there never was.

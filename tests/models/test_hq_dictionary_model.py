@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.models import build_model
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from restoreformer.errors import RestoreFormerError
 
@@ -159,7 +159,8 @@ def test_a_recognition_oriented_dictionary(stage1, batch, tmp_path):
     stage1["network_g"] = {"type": "HQDictionaryPaper", "embed_dim": 128, "encoder": "vgg19", **PAPER}
     with pytest.raises(RestoreFormerError, match="pretrain_encoder is missing"):
         build_model(copy.deepcopy(stage1))
-    weights = vgg19(weights=None).state_dict()
+    weights = {f"features.{k}": v for k, v in make_layers(cfgs["E"]).state_dict().items()}
+    weights["classifier.6.bias"] = torch.zeros(1000)
     torch.save(weights, tmp_path / "vgg19.pth")
     stage1["path"]["pretrain_encoder"] = str(tmp_path / "vgg19.pth")
     again = copy.deepcopy(stage1)
