@@ -52,8 +52,8 @@ def test_the_released_form(weights):
     torch.testing.assert_close(loss(a, b), expected)
 
 
-def test_weights_may_stand_beside_their_programs_config(tmp_path, tensors):
-    torch.save(tensors | {"config": {"network": "r18"}}, tmp_path / "arcface.pth")
+def test_weights_may_stand_beside_their_programs_config(tmp_path, weights):
+    torch.save(torch.load(weights) | {"config": {"network": "r18"}}, tmp_path / "arcface.pth")
     assert not ArcFaceIdentityLoss(weights=str(tmp_path / "arcface.pth")).net.training
 
 
