@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,9 +119,9 @@ class OneByOne(PairCollector):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
-        name = options["type"].removeprefix("calculate_")
-        self.label = name.upper()
-        self.better = options.get("better", "higher")
+        others = [f"{k} {v}" for k, v in options.items() if k not in ("type", "better") and PAPER.get(k) != v]
+        self.label = options["type"].removeprefix("calculate_").upper() + (f" ({', '.join(others)})" if others else "")
+        self.better = better(options)
         self.needs_gt = needs_gt(options)
         super().__init__(torch.device("cpu"), 1)
 
@@ -153,8 +154,29 @@ def _kept(kind: Callable[..., PairCollector], **arguments: Any) -> PairCollector
     return kind(choose_device(), **arguments)
 
 
+# BasicSR's functions of which less is better.
+LOWER = ("calculate_niqe",)
+# PSNR and SSIM as the paper has them; what a name in a table stands for without more words.
+PAPER = {"crop_border": 0, "test_y_channel": False, "input_order": "HWC"}
 # Registered functions that are better computed of many faces at once, and how; each metric's file adds its own.
 COLLECTORS: dict[str, Callable[..., Collector]] = {}
+
+
+def labelled(name: str, weights: str | Path | None, own: str | None) -> str:
+    """``name``, unless a network has other weights than its ``own`` file: then what it has beside it. A stand-in that
+    has no file of its own keeps its name."""
+    if str(weights) == "none":
+        return f"{name} (random network)"
+    if weights is None or own is None or Path(weights).name == own:
+        return name
+    return f"{name} ({Path(weights).name})"
+
+
+def better(options: Mapping[str, Any]) -> str:
+    """Which of two values of a block of ``val: metrics`` is the better: ``lower`` or ``higher``, by itself as for
+    BasicSR ``higher``."""
+    usual = "lower" if options["type"] in (*COLLECTORS, *LOWER) else "higher"
+    return options.get("better") or usual
 
 
 def needs_gt(options: Mapping[str, Any]) -> bool:

@@ -82,10 +82,10 @@ def metric_options(
         raise RestoreFormerError(
             f"Expected a metric for --reference {reference}, got none that wants it: leave it out."
         )
-    for name in open_ones:
-        if reference is None and gt is None:
-            raise RestoreFormerError(f"Expected --reference or --gt for {name} to compare with, got neither.")
-        blocks[name]["reference"] = reference or str(gt)
+    if open_ones and reference is None and gt is None:
+        raise RestoreFormerError(f"Expected --reference or --gt for {open_ones[0]} to compare with, got neither.")
+    for name in open_ones if reference is not None else ():
+        blocks[name]["reference"] = reference
     left_out = [name for name, block in blocks.items() if gt is None and needs_gt(block)]
     return {name: block for name, block in blocks.items() if name not in left_out}, left_out
 
@@ -144,10 +144,11 @@ def main() -> None:
             done.append(evaluate(method, dataset, faces, like, gt, collectors))
         metrics = list(zip(options.values(), collectors, strict=True))
         report = Report(protocol(metrics, left_out, done, str(device)), done, args.published)
+        # First, so that nothing is lost where it cannot be written.
+        sys.stdout.write(markdown(report))
         write_report(report, args.out)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
-    sys.stdout.write(markdown(report))
     if any(e.problem is not None for e in done):
         sys.exit(1)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restoreformer.metrics.evaluation import Evaluation
-from restoreformer.metrics.frechet_distance import LABELS
 from restoreformer.metrics.markdown import heading, row
 from restoreformer.metrics.published import published
 from restoreformer.metrics.resampling import CONFIDENCE
@@ -17,7 +16,7 @@ from restoreformer.whole_file import whole_file
 
 PUBLISHED = "published"
 # Decimals, as the paper has them, where they are not 4.
-DECIMALS = {"PSNR": 2, **dict.fromkeys(LABELS.values(), 2)}
+DECIMALS = {"PSNR": 2, "FID": 2, "Fréchet": 2}
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -109,7 +108,7 @@ def decimal(label: str, value: float) -> str:
     """A figure as the paper writes it."""
     if math.isinf(value):
         return "∞"
-    return f"{value:.{DECIMALS.get(label, 4)}f}"
+    return f"{value:.{DECIMALS.get(label.split()[0], 4)}f}"
 
 
 def _csv(report: Report) -> str:

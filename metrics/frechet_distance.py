@@ -8,9 +8,9 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.frozen.pooled_features import PooledFeatures
+from restoreformer.frozen.pooled_features import INCEPTION_FILE, PooledFeatures
 from restoreformer.images import Image
-from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, Collector
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, Collector, labelled
 from restoreformer.metrics.frechet import Gaussian, Moments
 from restoreformer.metrics.reference import Reference, features_of, read_reference
 
@@ -42,8 +42,9 @@ class FrechetCollector(Collector):
     ) -> None:
         self.device = device
         self.network = PooledFeatures(network, weights, LABELS.get(network, network)).to(device)
-        self.label = LABELS[network]
+        own = INCEPTION_FILE if network == "inception" else None
         self.needs_gt = reference is None
+        self.label = labelled(LABELS[network] + (" to GT" if self.needs_gt else ""), weights, own)
         self.reference: Reference | None = None
         if reference is not None:
             self.reference = read_reference(reference, self.network, device, size)
@@ -60,7 +61,7 @@ class FrechetCollector(Collector):
         if self.needs_gt:
             if img2 is None or img.shape != img2.shape:
                 raise RestoreFormerError(
-                    f"Expected the truth of each face at its size for {self.label} without reference."
+                    f"Expected the truth of each face at its size for {self.label}, got none or another."
                 )
             new.append(img2)
         if self._waiting and self._waiting[0].shape != img.shape:

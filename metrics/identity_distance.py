@@ -7,9 +7,9 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
-from restoreformer.frozen.identity import IdentityNetwork
+from restoreformer.frozen.identity import IDENTITY_NETWORKS, IdentityNetwork
 from restoreformer.images import Image
-from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance, of_one_pair
+from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance, labelled, of_one_pair
 
 
 def angle(a: Tensor, b: Tensor) -> Tensor:
@@ -44,7 +44,8 @@ class IdentityCollector(NetworkDistance):
     ) -> None:
         super().__init__(device, batch_size)
         self.net = IdentityNetwork(network, weights, "identity distance").to(device)
-        self.label = "IDD" if network == "arcface_resnet18" else "angle (MobileFaceNet)"
+        name = "IDD" if network == "arcface_resnet18" else "angle (MobileFaceNet)"
+        self.label = labelled(name, weights, IDENTITY_NETWORKS[network].weights)
 
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         return angle(self.net(images), self.net(truths))
@@ -52,13 +53,18 @@ class IdentityCollector(NetworkDistance):
 
 @METRIC_REGISTRY.register()
 def calculate_idd(
-    img: Image, img2: Image, network: str = "arcface_resnet18", weights: str | None = None, **kwargs: Any
+    img: Image,
+    img2: Image,
+    network: str = "arcface_resnet18",
+    weights: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    **kwargs: Any,
 ) -> float:
     """IDD of one aligned face, in radians. This project's models compute it in batches, see :class:`IdentityCollector`.
 
     Args:
         img, img2: BGR ``(h, w, 3)`` uint8, in FFHQ's crop.
-        network, weights: see :class:`IdentityCollector`.
+        network, weights, batch_size: see :class:`IdentityCollector`.
     """
     return of_one_pair(IdentityCollector, img, img2, network=network, weights=weights)
 

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.frozen.lpips_net import lpips_net
+from restoreformer.frozen.lpips_net import BACKBONES, lpips_net
 from restoreformer.frozen.vgg import CaffeNormalize, VGGFeatures
 from restoreformer.frozen.weights import load_frozen
 from restoreformer.images import Image
-from restoreformer.metrics.collector import BATCH_SIZE, COLLECTORS, NetworkDistance, of_one_pair
+from restoreformer.metrics.collector import COLLECTORS, NetworkDistance, labelled, of_one_pair
 
 EDGE_VGG = "edge_vgg16"
+# Faces at once: each of 512 takes half a gigabyte.
+BATCH_SIZE = 4
 LABELS = {"vgg": "LPIPS", "alex": "LPIPS (AlexNet)", EDGE_VGG: "distance (edge VGG-16)"}
 # VGG-16's last activation before each pooling, and its last; what LPIPS compares.
 ACTIVATIONS = {3: "relu1", 8: "relu2", 15: "relu3", 22: "relu4", 29: "relu5"}
@@ -62,19 +64,21 @@ class LPIPSCollector(NetworkDistance):
         if net not in LABELS:
             raise RestoreFormerError(f"Expected net {' or '.join(LABELS)}, got {net}.")
         made = EdgeVGG16Distance(weights) if net == EDGE_VGG else lpips_net(net, weights)
-        self.label, self.net = LABELS[net], made.to(device)
+        self.label, self.net = labelled(LABELS[net], weights, BACKBONES.get(net)), made.to(device)
 
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         return self.net(images, truths).flatten()
 
 
 @METRIC_REGISTRY.register()
-def calculate_lpips(img: Image, img2: Image, net: str = "vgg", weights: str | None = None, **kwargs: Any) -> float:
+def calculate_lpips(
+    img: Image, img2: Image, net: str = "vgg", weights: str | None = None, batch_size: int = BATCH_SIZE, **kwargs: Any
+) -> float:
     """LPIPS of one face. This project's models compute it in batches, see :class:`LPIPSCollector`.
 
     Args:
         img, img2: BGR ``(h, w, 3)`` uint8.
-        net, weights: see :class:`LPIPSCollector`.
+        net, weights, batch_size: see :class:`LPIPSCollector`.
     """
     return of_one_pair(LPIPSCollector, img, img2, net=net, weights=weights)
 

@@ -13,6 +13,7 @@ from restoreformer.metrics.collector import Collector
 from restoreformer.metrics.evaluation import Evaluation
 from restoreformer.metrics.face_sets import listed
 from restoreformer.metrics.frechet_distance import FrechetCollector
+from restoreformer.metrics.published import COUNTS
 
 # What figures may depend on, besides this project and OpenCV, which comes in packages of several names.
 PACKAGES = ("basicsr", "torch", "torchvision", "lpips", "numpy", "scipy")
@@ -46,6 +47,10 @@ def protocol(
     incomplete = [e.row for e in done if e.problem is not None]
     missing += [f"not measured for want of faces: {', '.join(incomplete)}"] if incomplete else []
     missing += [f"no images in {e.row}: {listed(e.ignored)}" for e in done if e.ignored]
+    for dataset, count in COUNTS.items():
+        found = {sum(e.sizes.values()) for e in done if e.dataset == dataset and e.problem is None}
+        if found - {count}:
+            missing.append(f"{dataset} has {count:,} faces in the paper, here {max(found):,}")
     told["Missing"] = "; ".join(missing) or "nothing"
     return told
 

@@ -29,6 +29,10 @@ TABLE_2: dict[str, tuple[float, ...]] = {
 }
 
 
+# Faces that the paper measured.
+COUNTS = {CELEBA_TEST: 3000, **dict(zip(TABLE_2_SETS, (1711, 180, 407), strict=True))}
+
+
 def published(dataset: str) -> dict[str, dict[str, float]]:
     """The paper's figures on a dataset: by method, by the metrics' labels; empty where it has none."""
     if dataset == CELEBA_TEST:

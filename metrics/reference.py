@@ -64,6 +64,8 @@ def read_reference(path: str | Path, network: nn.Module, device: torch.device, s
     Raises:
         RestoreFormerError: nothing there, images of several sizes, not such a file, or one of another network.
     """
+    if size is not None and size < 1:
+        raise RestoreFormerError(f"Expected a size of 1 pixel or more, got {size}.")
     path = Path(path).expanduser()
     if path.is_dir():
         source = ImageSource(path)
@@ -99,6 +101,8 @@ def _read_statistics(path: Path) -> tuple[Gaussian, int | None]:
         )
     if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.covariance).all()):
         raise RestoreFormerError(f"Expected finite numbers in {path}, got others: make it again.")
+    if not np.allclose(gaussian.covariance, gaussian.covariance.T) or (np.diag(gaussian.covariance) < 0).any():
+        raise RestoreFormerError(f"Expected a covariance in {path}, got a matrix that is none: make it again.")
     return gaussian, images
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from restoreformer.distributed import rows_of_all_processes
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_images, write
-from restoreformer.metrics.collector import COLLECTORS, make_collector
+from restoreformer.metrics.collector import better, make_collector
 
 
 class ValidatingModel(SRModel):
@@ -24,8 +24,7 @@ class ValidatingModel(SRModel):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         for block in self._metric_options(opt).values():
-            if block.get("type") in COLLECTORS:
-                block.setdefault("better", "lower")
+            block["better"] = better(block)
         super().__init__(opt)
         # Now, so that weights that cannot be had are told before anything is trained.
         self._collectors = {key: make_collector(block, self.device) for key, block in self._metric_options(opt).items()}
@@ -63,6 +62,11 @@ class ValidatingModel(SRModel):
             self.test()
             if tb_logger and len(shown) < self.opt["val"].get("tb_images", 4):
                 shown.append(torch.cat([v[0] for v in self.get_current_visuals().values()], dim=-1).clamp(0, 1))
+            if not self.output.isfinite().all():
+                raise RestoreFormerError(
+                    f"Expected numbers from {type(self.net_g).__name__} for {data['lq_path'][0]} of {name}, got NaN or "
+                    "infinity: its training has failed, take an earlier file."
+                )
             (result,) = to_images(self.output)
             truth = to_images(self.gt)[0] if hasattr(self, "gt") else None
             # The next face may come without one.

@@ -29,7 +29,9 @@ def list_images(folder: Path) -> list[Path]:
                 folders.clear()
                 continue
             seen.add(place)
-            found += [p for p in (Path(parent) / f for f in files) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            # macOS leaves a file of that beginning beside each on foreign disks.
+            paths = (Path(parent) / f for f in files if not f.startswith("._"))
+            found += [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
     except OSError as error:
         raise RestoreFormerError(f"Expected folders of images in {folder}, could not list one: {error}") from error
     return sorted(found)

@@ -133,8 +133,12 @@ def _val(opt: Options, is_train: bool) -> Iterator[str]:
 def _metrics(where: str, blocks: Any) -> Iterator[str]:
     from basicsr.utils.registry import METRIC_REGISTRY
 
+    if blocks is not None and not isinstance(blocks, Mapping):
+        yield f"{where} is {blocks!r}, where blocks of metrics by name are expected"
     for name, block in _items(blocks):
         yield from _type_problem(f"{where}: {name}", block, METRIC_REGISTRY)
+        if isinstance(block, Mapping) and block.get("better", "lower") not in ("lower", "higher"):
+            yield f"{where}: {name}: better is {block['better']}: expected lower or higher"
         if (kind := _registered(METRIC_REGISTRY, block)) is not None:
             given, also = {"img", "img2"}, {"better"}
             yield from _against_signature(f"{where}: {name}", block, kind, given, also)

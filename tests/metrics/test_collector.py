@@ -5,7 +5,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.metrics.collector import PairCollector, make_collector
+from restoreformer.metrics.collector import PairCollector, better, labelled, make_collector
 
 CPU = torch.device("cpu")
 PSNR = {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": False}
@@ -91,7 +91,19 @@ def test_a_registered_function_of_one_image(monkeypatch):
         METRIC_REGISTRY._obj_map, "calculate_shade", lambda img, scale, better: float(img.mean()) * scale
     )
     collector = make_collector({"type": "calculate_shade", "scale": 2, "better": "lower"}, CPU)
-    assert not collector.needs_gt and collector.better == "lower" and collector.label == "SHADE"
+    assert not collector.needs_gt and collector.better == "lower" and collector.label == "SHADE (scale 2)"
     collector.add(grey(3))
     collector.add(grey(5), grey(9))
     np.testing.assert_array_equal(collector.values(), [6, 10])
+
+
+def test_a_metric_has_its_name_with_the_papers_options_alone():
+    options = {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": False}
+    assert make_collector(options, CPU).label == "PSNR"
+    assert make_collector(options | {"crop_border": 4}, CPU).label == "PSNR (crop_border 4)"
+    for weights, own in ((None, "a.pth"), ("x/a.pth", "a.pth"), ("b.pth", None)):
+        assert labelled("IDD", weights, own) == "IDD"
+    assert labelled("IDD", "b.pth", "a.pth") == "IDD (b.pth)"
+    assert labelled("angle", "none", None) == "angle (random network)"
+    assert better({"type": "calculate_niqe"}) == "lower" and better(options) == "higher"
+    assert better(options | {"better": "lower"}) == "lower"

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("corners")
 METRICS = {
     "set": {"type": "calculate_fid"},
     "psnr": {"type": "calculate_psnr", "crop_border": 0},
-    "ssim": {"type": "calculate_ssim", "crop_border": 2, "test_y_channel": True},
+    "ssim": {"type": "calculate_ssim", "crop_border": 0, "test_y_channel": False},
 }
 
 
@@ -67,9 +67,10 @@ def features(folder):
 
 def test_the_layout_of_table_1(run, folders):
     gt, lq, good, bad = (folders / n for n in ("gt", "lq", "good", "bad"))
-    options = ("--gt", gt, "--lq", lq, "--method", f"Good={good}", "--method", f"Bad={bad}")
+    options = ("--gt", gt, "--lq", lq, "--method", f"Good={good}", "--method", f"Bad={bad}", "--reference", gt)
     status, out, err = run(*options, "--dataset", "CelebA-Test", "--published")
     assert status == 0 and "measuring Bad CelebA-Test" in err
+    assert "- Missing: CelebA-Test has 3,000 faces in the paper, here 4\n" in out
     table = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("|")]
     assert table[0] == ["Methods", "FID↓", "PSNR↑", "SSIM↑"]
     assert table[2] == ["Input (published)", "132.69", "24.96", "0.6624"]
@@ -116,8 +117,8 @@ def test_the_header_tells_what_was_measured_how(run, folders):
     _, out, _ = run("--gt", folders / "gt", "--method", f"A={folders / 'good'}")
     header = dict(line[2:].split(": ", 1) for line in out.splitlines() if line.startswith("- "))
     assert header["Faces"] == "4 of 64x64" and header["Missing"] == "nothing"
-    assert header["FID"] == f"calculate_fid; against {folders / 'gt'}, 4 images"
-    assert header["SSIM"] == "calculate_ssim: crop_border 2, test_y_channel True"
+    assert header["FID to GT"] == "calculate_fid"
+    assert header["SSIM"] == "calculate_ssim: crop_border 0, test_y_channel False"
     assert f"torch {torch.__version__.split('+')[0]}" in header["Versions"] and "basicsr 1.4" in header["Versions"]
     for path in (folders / "good").iterdir():
         write(path, read(path)[:32, :32])
@@ -127,6 +128,7 @@ def test_the_header_tells_what_was_measured_how(run, folders):
     assert "- Faces: 4 of 32x32 (A), 4 of 64x64 (B)\n" in out
     assert "- Missing: no ground truth, and so no psnr, ssim\n" in out
     assert {metric for _, _, metric in values(folders)[0]} == {"FID"}
+    assert f"- FID: calculate_fid; against {folders / 'gt'}, 4 images\n" in out
 
 
 def test_truth_and_result_exchanged(run, folders):
@@ -134,7 +136,7 @@ def test_truth_and_result_exchanged(run, folders):
     for gt, method in (("gt", "bad"), ("bad", "gt")):
         assert run("--gt", folders / gt, "--method", f"A={folders / method}")[0] == 0
         found.append({metric: v for (name, _, metric), v in values(folders)[0].items() if name == "A"})
-    assert found[0].keys() == {"FID", "PSNR", "SSIM"}
+    assert found[0].keys() == {"FID to GT", "PSNR", "SSIM"}
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
@@ -192,7 +194,7 @@ def test_the_layout_of_table_2(run, folders):
     assert table[2] == ["Input (published)", "137.56", "–"] and table[8] == ["RestoreFormer (published)", "47.75", "–"]
     assert [row[0] for row in table[9:]] == ["Input", "Ours", "Part"] and table[10][2] == "–"
     assert f"Not measured: Part on Own: 1 of 4 in {folders / 'lq'} missing (00)" in out
-    assert "; no images in Part on Own: 00.gif\n" in out
+    assert "; no images in Part on Own: 00.gif; LFW-Test has 1,711 faces in the paper, here 4\n" in out
     assert "Not measured: Ours on WebPhoto-Test: Expected an image in" in out
     assert "against {}, which does not tell how many images".format(folders / "reference.npz") in out
     assert "- Faces: LFW-Test: 4 of 64x64; Own: 4 of 64x64; WebPhoto-Test: no complete set\n" in out

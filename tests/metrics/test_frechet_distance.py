@@ -60,7 +60,8 @@ def test_agrees_with_torchmetrics(with_reference, sets, rgb, tmp_path, monkeypat
     found = collector.result(values)
     assert found == pytest.approx(by_torchmetrics(real, fake), rel=1e-4)
     assert found != pytest.approx(by_torchmetrics(real, exchanged), rel=1e-2), "blue taken for red would be seen"
-    assert collector.label == "Fréchet (MobileNetV2)" and collector.needs_gt != with_reference
+    assert collector.label == "Fréchet (MobileNetV2)" + ("" if with_reference else " to GT")
+    assert collector.needs_gt != with_reference
 
 
 @pytest.mark.usefixtures("corners")
@@ -85,7 +86,7 @@ def test_errors(sets):
     images, _ = sets
     collector = make_collector(BLOCK, CPU)
     for truth in (None, images[-1]):
-        with pytest.raises(RestoreFormerError, match=r"at its size for Fréchet \(MobileNetV2\) without reference"):
+        with pytest.raises(RestoreFormerError, match=r"at its size for Fréchet \(MobileNetV2\) to GT"):
             collector.add(images[0], truth)
     with pytest.raises(RestoreFormerError, match="Expected network inception or mobilenet_v2, got vgg"):
         FrechetCollector(CPU, network="vgg")

@@ -67,7 +67,7 @@ def test_agrees_with_a_plain_computation(network, net, prepare, label, faces, rg
     assert collected(collector, images, truths) == pytest.approx(expected, rel=1e-3)
     assert exchanged != pytest.approx(expected[0], rel=1e-2), "blue taken for red would be seen"
     assert collector.compute(images[:1], images[:1]) == [0]
-    assert collector.label == label
+    assert collector.label == label + (" (net.pth)" if label == "IDD" else "")
     assert calculate_idd(images[0], truths[0], **options) == pytest.approx(expected[0], rel=1e-3)
 
 
