@@ -63,19 +63,19 @@ def main() -> None:
         collectors = [make_collector(block, device) for block in options.values()]
         memory = ResidentMemory(torch.device("cpu"), 1)
         sets = [read_face_set(folder / part) for part in ("restored", "gt")]
-        done = evaluate("noise", "", sets[0], sets[1], [*collectors, memory])
+        done = evaluate("noise", "", sets[0], sets[1], sets[1], [*collectors, memory])
     assert done.problem is None, done.problem
     rows = [
-        {"metric": label, "ms a face": round(1000 * figure.seconds / done.faces, 2)}
+        {"metric": label, "ms a face": round(1000 * figure.seconds / args.faces, 2)}
         for label, figure in done.figures.items()
         if label != memory.label
     ]
-    rows.append({"metric": "reading that nothing covers", "ms a face": round(1000 * done.reading / done.faces, 2)})
+    rows.append({"metric": "reading that nothing covers", "ms a face": round(1000 * done.reading / args.faces, 2)})
     after = {
-        f"MiB after {part:.0%}": round(done.of_faces[memory.label][int(part * (done.faces - 1))])
+        f"MiB after {part:.0%}": round(done.of_faces[memory.label][int(part * (args.faces - 1))])
         for part in (0.1, 0.5, 1)
     }
-    title = f"{done.faces} faces of {args.size}x{args.size}"
+    title = f"{args.faces} faces of {args.size}x{args.size}"
     report(title, rows, machine(device) | {name: str(value) for name, value in after.items()}, args.json)
 
 
