@@ -1,9 +1,9 @@
 """Measure folders of restored faces as the paper's Tables 1 and 2 do.
 
 python metrics/evaluate.py --gt CelebA-Test/hq --lq CelebA-Test/lq --method RestoreFormer=results/faces \\
-    --reference experiments/pretrained_models/inception_FFHQ_512-f7b384ab.pth --dataset CelebA-Test --published --out evaluation
+    --reference ffhq_512.npz --dataset CelebA-Test --published --out evaluation
 python metrics/evaluate.py --method Input@LFW-Test=LFW-Test --method RestoreFormer@LFW-Test=results/LFW-Test \\
-    --reference experiments/pretrained_models/inception_FFHQ_512-f7b384ab.pth --published --out evaluation
+    --reference ffhq_512.npz --published --out evaluation
 
 Every folder holds one image for each face, aligned, by the names that --gt has, or else its dataset's first folder.
 Writes evaluation.md (also to stdout), .csv and .json, and faces.csv. A set with missing, surplus or broken faces is
