@@ -5,14 +5,14 @@ python metrics/evaluate.py --gt CelebA-Test/hq --lq CelebA-Test/lq --method Rest
 python metrics/evaluate.py --method Input@LFW-Test=LFW-Test --method RestoreFormer@LFW-Test=results/LFW-Test \\
     --reference ffhq_512.npz --published --out evaluation
 
-Every folder holds one image for each face, aligned, by the names that --gt has, or else its dataset's first folder.
+Every folder holds one image for each face, aligned, by the names that --gt has, or else any folder of its dataset.
 Writes evaluation.md (also to stdout), .csv and .json, and faces.csv. A set with missing, surplus or broken faces is
 told and not averaged, and the exit status is 1.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,12 @@ def rows(args: argparse.Namespace) -> list[tuple[str, str, FaceSet]]:
     return [(method, dataset, faces) for (method, dataset), faces in made.items()]
 
 
+def of_all(dataset: str, sets: Sequence[tuple[str, str, FaceSet]]) -> FaceSet:
+    """Every face that a folder of a dataset has: without truths, what each method should have."""
+    files = {name: path for _, other, faces in sets if other == dataset for name, path in faces.files.items()}
+    return FaceSet(Path(f"all folders of {dataset}" if dataset else "all folders"), dict(sorted(files.items())))
+
+
 def main() -> None:
     args = parser().parse_args()
     try:
@@ -136,12 +142,11 @@ def main() -> None:
         if len(labels := {c.label for c in collectors}) < len(collectors):
             raise RestoreFormerError(f"Expected one metric of a kind, got {len(collectors)} of {', '.join(labels)}.")
         gt = None if args.gt is None else read_face_set(args.gt)
-        first: dict[str, FaceSet] = {}
+        every = {dataset: of_all(dataset, sets) for _, dataset, _ in sets}
         done = []
         for method, dataset, faces in sets:
             sys.stderr.write(f"measuring {method} {dataset}".rstrip() + "\n")
-            like = gt or first.setdefault(dataset, faces)
-            done.append(evaluate(method, dataset, faces, like, gt, collectors))
+            done.append(evaluate(method, dataset, faces, gt or every[dataset], gt, collectors))
         metrics = list(zip(options.values(), collectors, strict=True))
         report = Report(protocol(metrics, left_out, done, str(device)), done, args.published)
         # First, so that nothing is lost where it cannot be written.

@@ -75,7 +75,7 @@ def evaluate(
     Args:
         method, dataset: what to call them.
         faces: the restored faces.
-        like: a set of the same names; without truths another method's.
+        like: a set of the names that there should be.
         gt: the truths, for metrics that need them.
         collectors: the metrics, with no faces yet.
 

@@ -52,6 +52,8 @@ def named_folder(text: str) -> NamedFolder:
     name, _, folder = text.partition("=")
     if not name.strip() or not folder.strip():
         raise argparse.ArgumentTypeError(f"Expected NAME=DIR, a method's name and its folder of faces, got {text!r}.")
+    if not name.strip().isprintable():
+        raise argparse.ArgumentTypeError(f"Expected a method's name of one line, got {name!r}.")
     return NamedFolder(name.strip(), Path(folder).expanduser())
 
 

@@ -110,10 +110,13 @@ def read_key(path: Path) -> Study:
     """
     content = read_json(path, KIND)
     try:
+        methods = tuple(map(str, content["methods"]))
+        if len(methods) < 2:
+            raise TypeError(f"{len(methods)} methods")
         return Study(
             str(content["token"]),
             str(content["dataset"]),
-            tuple(map(str, content["methods"])),
+            methods,
             {token: Picture(*picture) for token, picture in content["pictures"].items()},
             tuple(Question(*question) for question in content["questions"]),
         )

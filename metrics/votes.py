@@ -60,7 +60,7 @@ def _answers(path: Path, studies: Mapping[str, Study]) -> Answers:
     try:
         votes = tuple(_votes(content["answers"], study))
         asked, participant = int(content["asked"]), str(content["participant"])
-        if not 1 <= len(votes) <= asked or not participant:
+        if not 1 <= len(votes) <= asked or not participant or content["participant"] is None:
             raise ValueError(f"{len(votes)} answers to {asked} questions")
     except (KeyError, TypeError, ValueError) as error:
         raise RestoreFormerError(f"Expected whole answers in {path}, it is damaged: {error!r}.") from error

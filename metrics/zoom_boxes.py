@@ -1,6 +1,7 @@
 """Which part of a face to enlarge: named, in fractions of the face, or in pixels."""
 
 import argparse
+import math
 from typing import NamedTuple
 
 from restoreformer.errors import RestoreFormerError
@@ -61,6 +62,8 @@ def parse_box(text: str) -> Box:
         return Box(face or None, PARTS[where], in_pixels=False)
     try:
         x, y, w, h = (float(v) for v in where.split(","))
+        if not all(map(math.isfinite, (x, y, w, h))):
+            raise ValueError(where)
     except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"Expected x,y,w,h or one of {', '.join(PARTS)}, after FACE: if for one face, got {text!r}."

@@ -265,6 +265,25 @@ def test_what_cannot_be_is_told(opt, block, key, value, told):
         check_options(opt)
 
 
+def test_images_of_basicsrs_datasets_in_another_range_are_told():
+    opt = load(ROOT / "options" / "test_celeba.yml")
+    del opt["datasets"]["test"]["std"]
+    with pytest.raises(
+        RestoreFormerError, match=r"datasets: test: std is None: write \[0.5, 0.5, 0.5\], for images in"
+    ):
+        check_options(opt)
+
+
+def test_metrics_that_are_no_blocks_and_directions_that_are_none():
+    opt = load(ROOT / "options" / "test_celeba.yml")
+    opt["val"]["metrics"]["psnr"]["better"] = "sideways"
+    with pytest.raises(RestoreFormerError, match="metrics: psnr: better is sideways: expected lower or higher"):
+        check_options(opt)
+    opt["val"]["metrics"] = ["psnr"]
+    with pytest.raises(RestoreFormerError, match="where blocks of metrics by name are expected"):
+        check_options(opt)
+
+
 def test_options_without_the_networks_that_they_serve(opt):
     for region in ("left_eye", "right_eye", "mouth"):
         del opt[f"network_d_{region}"]

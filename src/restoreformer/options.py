@@ -116,6 +116,12 @@ def _registered_types(opt: Options, model: Any) -> Iterator[str]:
         if phase.split("_")[0] not in ("train", "val", "test"):
             yield f"datasets: {phase} is not a phase{_nearest(phase, ('train', 'val', 'test'))}"
         yield from _type_problem(f"datasets: {phase}", block, DATASET_REGISTRY)
+        kind = _registered(DATASET_REGISTRY, block)
+        if kind is not None and not _is_ours(kind):
+            # BasicSR's hand out [0, 1] without a word unless they are told.
+            for key in ("mean", "std"):
+                if block.get(key) != [0.5, 0.5, 0.5]:
+                    yield f"datasets: {phase}: {key} is {block.get(key)}: write [0.5, 0.5, 0.5], for images in [-1, 1]"
 
 
 def _val(opt: Options, is_train: bool) -> Iterator[str]:

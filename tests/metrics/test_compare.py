@@ -28,7 +28,7 @@ def test_boxes():
     assert parse_box("10,20,30,40").corners(40, 60) == (10, 20, 40, 60)
     assert parse_box("0,0,1,1").corners(7, 9) == (0, 0, 7, 9)
     assert parse_box("x:mouth") == ("x", PARTS["mouth"], False)
-    for text in ("1,2,3", "nothing", "a:", "0.5,1,20,20", "1,2,x,4"):
+    for text in ("1,2,3", "nothing", "a:", "0.5,1,20,20", "1,2,x,4", "nan,0,1,1"):
         with pytest.raises(argparse.ArgumentTypeError, match=r"Expected .*got '" + text):
             parse_box(text)
     for text in ("10,20,31,40", "0.5,0.5,0.6,0.1", "-5,5,20,20", "0.5,0.5,0.01,0.5"):

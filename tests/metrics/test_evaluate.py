@@ -184,7 +184,7 @@ def test_the_layout_of_table_2(run, folders):
     shutil.copytree(folders / "bad", folders / "part")
     (folders / "part" / "00.png").rename(folders / "part" / "00.gif")
     named = (("Input@LFW-Test", "lq"), ("Input@Own", "lq"), ("Ours@LFW-Test", "good"), ("Ours@WebPhoto-Test", "web"))
-    # Without truth the sets of a dataset are held against its first.
+    # Without truth the sets of a dataset are held against each other.
     named = (*named, ("Part@Own", "part"))
     options = [o for name, folder in named for o in ("--method", f"{name}={folders / folder}")]
     status, out, _ = run(*options, "--reference", folders / "reference.npz", "--published")
@@ -193,7 +193,7 @@ def test_the_layout_of_table_2(run, folders):
     assert table[0] == ["Methods", "LFW-Test FID↓", "Own FID↓"]
     assert table[2] == ["Input (published)", "137.56", "–"] and table[8] == ["RestoreFormer (published)", "47.75", "–"]
     assert [row[0] for row in table[9:]] == ["Input", "Ours", "Part"] and table[10][2] == "–"
-    assert f"Not measured: Part on Own: 1 of 4 in {folders / 'lq'} missing (00)" in out
+    assert "Not measured: Part on Own: 1 of 4 in all folders of Own missing (00)" in out
     assert "; no images in Part on Own: 00.gif; LFW-Test has 1,711 faces in the paper, here 4\n" in out
     assert "Not measured: Ours on WebPhoto-Test: Expected an image in" in out
     assert "against {}, which does not tell how many images".format(folders / "reference.npz") in out

@@ -49,6 +49,8 @@ def test_named_folders(tmp_path):
     for text in ("a", "=a", "a=", " =a"):
         with pytest.raises(argparse.ArgumentTypeError, match="Expected NAME=DIR"):
             named_folder(text)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"a method's name of one line, got 'a\\nb'"):
+        named_folder("a\nb=c")
     first, second = folder(tmp_path / "a", "1.png"), folder(tmp_path / "b", "1.png")
     assert list(read_face_sets([NamedFolder("z", first), NamedFolder("a", second)])) == ["z", "a"]
     with pytest.raises(RestoreFormerError, match="a name of its own for each folder, got z for .*a and .*b"):
