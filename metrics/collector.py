@@ -132,16 +132,44 @@ class OneByOne(PairCollector):
 
 
 class NetworkDistance(PairCollector):
-    """A distance that a network tells between a face and its truth."""
+    """A distance that a network tells between a face and its truth.
+
+    Args:
+        device, batch_size: see :class:`PairCollector`.
+        colors: in which order the network is given them: ``rgb``, as it was trained, or ``bgr``.
+        black: what the darkest value becomes: -1, as it was trained, or 0; the lightest is 1.
+
+    Raises:
+        RestoreFormerError: another order or value.
+    """
+
+    def __init__(
+        self, device: torch.device, batch_size: int = BATCH_SIZE, colors: str = "rgb", black: float = -1
+    ) -> None:
+        if colors not in ("rgb", "bgr") or black not in (-1, 0):
+            raise RestoreFormerError(f"Expected colors rgb or bgr and black -1 or 0, got {colors} and {black}.")
+        super().__init__(device, batch_size)
+        self.colors, self.black = colors, black
+
+    @property
+    def fed(self) -> str:
+        """What to say of the input in a label: nothing, if it is as the networks were trained."""
+        others = [self.colors.upper()] * (self.colors != "rgb") + ["[0, 1]"] * (self.black != -1)
+        return f" ({', '.join(others)})" if others else ""
+
+    def _input(self, images: list[Image]) -> Tensor:
+        batch = to_batch(images, self.device)
+        batch = batch.flip(1) if self.colors == "bgr" else batch
+        return (batch + 1) / 2 if self.black == 0 else batch
 
     def compute(self, images: list[Image], truths: list[Image]) -> NDArray[np.float64]:
         with torch.inference_mode():
-            distances = self.distance(to_batch(images, self.device), to_batch(truths, self.device))
+            distances = self.distance(self._input(images), self._input(truths))
         return distances.cpu().double().numpy()
 
     @abstractmethod
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
-        """RGB ``(n, 3, h, w)`` in [-1, 1] to ``(n,)``."""
+        """``(n, 3, h, w)``, RGB in [-1, 1] unless the options say otherwise, to ``(n,)``."""
 
 
 def of_one_pair(kind: Callable[..., PairCollector], img: Image, img2: Image, **arguments: Any) -> float:

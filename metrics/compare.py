@@ -81,8 +81,8 @@ def make_figure(args: argparse.Namespace) -> list[str]:
     """
     if args.out.suffix.lower() != ".png":
         raise RestoreFormerError(f"Expected a picture to write, NAME.png, got {args.out}.")
-    if args.width < 64:
-        raise RestoreFormerError(f"Expected columns of 64 pixels or more, got --width {args.width}.")
+    if not 64 <= args.width <= 4096:
+        raise RestoreFormerError(f"Expected columns of 64 to 4096 pixels, got --width {args.width}.")
     if strange := {box.face for box in args.box} - {None, *args.faces}:
         raise RestoreFormerError(f"Expected boxes for faces among --faces, got one for {min(map(str, strange))}.")
     degraded = [] if args.lq is None else [NamedFolder(args.lq_heading, args.lq)]

@@ -1,9 +1,11 @@
-"""Measure folders of restored faces as the paper's Tables 1 and 2 do.
+"""Measure folders of restored faces as the paper's Tables 1, 2 and 4 do.
 
 python metrics/evaluate.py --gt CelebA-Test/hq --lq CelebA-Test/lq --method RestoreFormer=results/faces \\
     --reference ffhq_512.npz --dataset CelebA-Test --published --out evaluation
 python metrics/evaluate.py --method Input@LFW-Test=LFW-Test --method RestoreFormer@LFW-Test=results/LFW-Test \\
     --reference ffhq_512.npz --published --out evaluation
+python metrics/evaluate.py --gt CelebA-Test/hq --method exp1=results/exp1 --method Ours=results/ours \\
+    --reference ffhq_512.npz --dataset CelebA-Test --published --ablation --out ablation
 
 Every folder holds one image for each face, aligned, by the names that --gt has, or else any folder of its dataset.
 Writes evaluation.md (also to stdout), .csv and .json, and faces.csv. A set with missing, surplus or broken faces is
@@ -12,7 +14,7 @@ told and not averaged, and the exit status is 1.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,12 @@ import restoreformer.metrics.lpips_distance  # noqa: F401  (the three enter them
 from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.collector import make_collector, needs_gt
-from restoreformer.metrics.evaluation import evaluate
+from restoreformer.metrics.evaluation import Evaluation, evaluate
 from restoreformer.metrics.evaluation_table import Report, markdown, write_report
 from restoreformer.metrics.face_sets import FaceSet, NamedFolder, named_folder, read_face_set
 from restoreformer.metrics.frechet_distance import calculate_fid
 from restoreformer.metrics.protocol import protocol
-from restoreformer.metrics.published import GT, INPUT
+from restoreformer.metrics.published import GT, INPUT, TABLE_4, variant
 from restoreformer.options import check_metrics, read_options
 from restoreformer.program import option_parser
 from restoreformer.whole_file import make_folder
@@ -60,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("--reference", help="folder, LMDB or file of statistics for FID, if --metrics names none (default: --gt)")
     add("--metrics", type=Path, help="YAML with a block like val: metrics of option files (default: the paper's)")
     add("--published", action="store_true", help="the paper's rows beside one's own, for its datasets' names")
+    add("--ablation", action="store_true", help=f"Table 4's layout; its rows are called {', '.join(TABLE_4)}")
     add("--device", help="cuda, mps or cpu (default: the best there is)")
     return parser
 
@@ -111,6 +114,11 @@ def rows(args: argparse.Namespace) -> list[tuple[str, str, FaceSet]]:
         if (key := (method, dataset or args.dataset)) in made:
             raise RestoreFormerError(f"Expected a name of its own for each row, got {method} twice: rename one.")
         made[key] = read_face_set(folder)
+    if args.ablation and (strange := {m for m, _ in made if variant(m) is None} - {INPUT, GT}):
+        raise RestoreFormerError(
+            f"Expected rows of Table 4 with --ablation, {', '.join(TABLE_4)} or these and more words, got "
+            f"{min(strange)}: rename it."
+        )
     datasets = sorted({dataset for _, dataset in made})
     if len(datasets) > 1 and args.gt is not None:
         raise RestoreFormerError(
@@ -131,30 +139,42 @@ def of_all(dataset: str, sets: Sequence[tuple[str, str, FaceSet]]) -> FaceSet:
     return FaceSet(Path(f"all folders of {dataset}" if dataset else "all folders"), dict(sorted(files.items())))
 
 
+def reports(args: argparse.Namespace) -> Iterator[Report]:
+    """What is known after each row.
+
+    Raises:
+        RestoreFormerError: options or metrics that do not go together, before anything is measured.
+    """
+    sets = rows(args)
+    make_folder(args.out)
+    device = choose_device(args.device)
+    options, left_out = metric_options(args.metrics, args.reference, args.gt)
+    collectors = [make_collector(block, device) for block in options.values()]
+    if len(labels := {c.label for c in collectors}) < len(collectors):
+        raise RestoreFormerError(f"Expected one metric of a kind, got {len(collectors)} of {', '.join(labels)}.")
+    metrics = list(zip(options.values(), collectors, strict=True))
+    gt = None if args.gt is None else read_face_set(args.gt)
+    every = {dataset: of_all(dataset, sets) for _, dataset, _ in sets}
+    done: list[Evaluation] = []
+    for method, dataset, faces in sets:
+        sys.stderr.write(f"measuring {method} {dataset}".rstrip() + "\n")
+        done.append(evaluate(method, dataset, faces, gt or every[dataset], gt, collectors))
+        yield Report(protocol(metrics, left_out, done, str(device)), tuple(done), args.published, args.ablation)
+
+
 def main() -> None:
     args = parser().parse_args()
+    report: Report | None = None
     try:
-        sets = rows(args)
-        make_folder(args.out)
-        device = choose_device(args.device)
-        options, left_out = metric_options(args.metrics, args.reference, args.gt)
-        collectors = [make_collector(block, device) for block in options.values()]
-        if len(labels := {c.label for c in collectors}) < len(collectors):
-            raise RestoreFormerError(f"Expected one metric of a kind, got {len(collectors)} of {', '.join(labels)}.")
-        gt = None if args.gt is None else read_face_set(args.gt)
-        every = {dataset: of_all(dataset, sets) for _, dataset, _ in sets}
-        done = []
-        for method, dataset, faces in sets:
-            sys.stderr.write(f"measuring {method} {dataset}".rstrip() + "\n")
-            done.append(evaluate(method, dataset, faces, gt or every[dataset], gt, collectors))
-        metrics = list(zip(options.values(), collectors, strict=True))
-        report = Report(protocol(metrics, left_out, done, str(device)), done, args.published)
-        # First, so that nothing is lost where it cannot be written.
-        sys.stdout.write(markdown(report))
-        write_report(report, args.out)
+        for report in reports(args):
+            write_report(report, args.out)
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
-    if any(e.problem is not None for e in done):
+    finally:
+        # What was measured is not lost where it cannot be written, or where the next row is never done.
+        if report is not None:
+            sys.stdout.write(markdown(report))
+    if report is not None and any(e.problem is not None for e in report.evaluations):
         sys.exit(1)
 
 

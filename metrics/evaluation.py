@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import Image, read
 from restoreformer.metrics.collector import Collector
-from restoreformer.metrics.face_sets import FaceSet, listed, pair
+from restoreformer.metrics.face_sets import FaceSet, differences, pair
 from restoreformer.metrics.frechet_distance import FrechetCollector
 from restoreformer.metrics.resampling import Interval, frechet_interval, mean_interval
 from restoreformer.parallel import beside
@@ -85,7 +85,9 @@ def evaluate(
     """
     measured = {c.label: c for c in collectors}
     names = tuple(faces.files)
-    if problem := _differences(faces, like):
+    pairing = pair(like, faces)
+    if told := differences(str(like.folder), str(faces.folder), pairing):
+        problem = "; ".join([*told, pairing.hint] if pairing.hint else told)
         return Evaluation(method, dataset, names, faces.ignored, problem)
     sizes: Counter[str] = Counter()
     seconds = dict.fromkeys(measured, 0.0)
@@ -113,19 +115,6 @@ def evaluate(
             collector.clear()
     reading = time.perf_counter() - begun - sum(seconds.values())
     return Evaluation(method, dataset, names, faces.ignored, None, figures, of_faces, sizes, reading)
-
-
-def _differences(faces: FaceSet, like: FaceSet) -> str:
-    """What one set has and the other has not, in words; empty if they have the same."""
-    pairing = pair(like, faces)
-    told = []
-    if pairing.missing:
-        told.append(f"{len(pairing.missing)} of {len(like.files)} in {like.folder} missing ({listed(pairing.missing)})")
-    if pairing.extra:
-        told.append(f"{len(pairing.extra)} not in {like.folder} ({listed(pairing.extra)})")
-    if pairing.hint:
-        told.append(pairing.hint)
-    return "; ".join(told)
 
 
 def _read(names: Sequence[str], faces: FaceSet, gt: FaceSet | None) -> Iterator[tuple[Image, Image | None]]:

@@ -1,4 +1,4 @@
-"""Evaluations in the layout of the paper's Tables 1 and 2, as Markdown, CSV and JSON."""
+"""Evaluations in the layout of the paper's Tables 1, 2 and 4, as Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from restoreformer.metrics.evaluation import Evaluation
 from restoreformer.metrics.markdown import heading, row
-from restoreformer.metrics.published import published
+from restoreformer.metrics.published import ABLATION_METHODS, ABLATION_SOURCES, published, variant
 from restoreformer.metrics.resampling import CONFIDENCE
 from restoreformer.whole_file import whole_file
 
@@ -27,11 +27,13 @@ class Report(NamedTuple):
         protocol: what was measured with what, by heading; what was missing too.
         evaluations: of every method and dataset, in the order of the rows.
         with_published: whether the paper's rows stand beside them.
+        ablation: whether they are rows of Table 4, by the first words of the methods' names.
     """
 
     protocol: Mapping[str, str]
     evaluations: Sequence[Evaluation]
     with_published: bool
+    ablation: bool = False
 
     @property
     def datasets(self) -> list[str]:
@@ -70,13 +72,14 @@ def markdown(report: Report) -> str:
     columns, several = report.columns, len(report.datasets) > 1
     names = [f"{dataset} {label}" if several else label for dataset, label in columns]
     arrows = [ARROWS[better] for better in columns.values()]
-    lines += heading(["Methods", *map("".join, zip(names, arrows, strict=True))])
+    first = ["No. of exp.", *ABLATION_SOURCES, *ABLATION_METHODS] if report.ablation else ["Methods"]
+    lines += heading([*first, *map("".join, zip(names, arrows, strict=True))])
     for method, cells in _published_rows(report).items():
         values = [decimal(label, cells[c]) if (c := (dataset, label)) in cells else "–" for dataset, label in columns]
-        lines += row(f"{method} ({PUBLISHED})", *values)
+        lines += row(f"{method} ({PUBLISHED})", *_design(report, method), *values)
     for method in dict.fromkeys(e.method for e in report.evaluations):
         own = {e.dataset: e for e in report.evaluations if e.method == method}
-        lines += row(method, *(_cell(own.get(dataset), label) for dataset, label in columns))
+        lines += row(method, *_design(report, method), *(_cell(own.get(dataset), label) for dataset, label in columns))
     for e in report.evaluations:
         if e.problem is not None:
             lines += f"\nNot measured: {e.row}: {e.problem}\n"
@@ -84,11 +87,20 @@ def markdown(report: Report) -> str:
     return lines
 
 
+def _design(report: Report, method: str) -> list[str]:
+    """Table 4's marks for what a row fuses and how."""
+    if not report.ablation:
+        return []
+    row_of_paper = variant(method)
+    found = () if row_of_paper is None else (*row_of_paper.sources, row_of_paper.method)
+    return ["✓" if name in found else "" for name in (*ABLATION_SOURCES, *ABLATION_METHODS)]
+
+
 def _published_rows(report: Report) -> dict[str, dict[tuple[str, str], float]]:
     """The paper's figures in the report's columns, by method."""
     rows: dict[str, dict[tuple[str, str], float]] = {}
     for dataset, label in report.columns if report.with_published else ():
-        for method, values in published(dataset).items():
+        for method, values in published(dataset, report.ablation).items():
             if label in values:
                 rows.setdefault(method, {})[dataset, label] = values[label]
     return rows

@@ -153,6 +153,16 @@ def _hint(longer: FaceSet, shorter: FaceSet, added: str, pattern: str) -> str:
     return f"every name in {longer.folder} is one in {shorter.folder} {added}: give the folder as {named}"
 
 
+def differences(reference: str, other: str, pairing: Pairing) -> list[str]:
+    """What one of two sets has and the other has not, in words; none if they have the same names."""
+    told = []
+    if pairing.missing:
+        told.append(f"{len(pairing.missing)} of {reference} missing in {other} ({listed(pairing.missing)})")
+    if pairing.extra:
+        told.append(f"{len(pairing.extra)} of {other} missing in {reference} ({listed(pairing.extra)})")
+    return told
+
+
 def same_names(sets: Mapping[str, FaceSet]) -> list[str]:
     """The names that every set has, sorted.
 
@@ -162,16 +172,10 @@ def same_names(sets: Mapping[str, FaceSet]) -> list[str]:
     (first, reference), *others = sets.items()
     for name, other in others:
         pairing = pair(reference, other)
-        differences = []
-        if pairing.missing:
-            differences.append(f"{len(pairing.missing)} of {first} missing in {name} ({listed(pairing.missing)})")
-        if pairing.extra:
-            differences.append(f"{len(pairing.extra)} of {name} missing in {first} ({listed(pairing.extra)})")
-        if differences:
+        if told := differences(first, name, pairing):
             remedy = pairing.hint or "restore what is missing, or remove the rest"
             raise RestoreFormerError(
-                f"Expected the same names in {reference.folder} and {other.folder}, got {' and '.join(differences)}: "
-                f"{remedy}."
+                f"Expected the same names in {reference.folder} and {other.folder}, got {' and '.join(told)}: {remedy}."
             )
     return list(reference.files)
 

@@ -87,6 +87,8 @@ class FrechetCollector(Collector):
         return (np.concatenate([features, truths], 1) if self.needs_gt else features).astype(np.float64)
 
     def result(self, values: NDArray[np.float64]) -> float:
+        if len(values) < 2:
+            raise RestoreFormerError(f"Expected two faces or more for {self.label}, got {len(values)}.")
         gaussian, features = self.gaussian(values)
         return gaussian.distance(features)
 

@@ -30,6 +30,7 @@ class IdentityCollector(NetworkDistance):
         network: ``arcface_resnet18``, which alone is called IDD here, or ``mobilefacenet``.
         weights: see :class:`~restoreformer.frozen.identity.IdentityNetwork`.
         batch_size: faces that are computed at once.
+        colors, black: see :class:`~restoreformer.metrics.collector.NetworkDistance`.
 
     Raises:
         RestoreFormerError: another network, or weights that cannot be had.
@@ -41,11 +42,13 @@ class IdentityCollector(NetworkDistance):
         network: str = "arcface_resnet18",
         weights: str | None = None,
         batch_size: int = BATCH_SIZE,
+        colors: str = "rgb",
+        black: float = -1,
     ) -> None:
-        super().__init__(device, batch_size)
+        super().__init__(device, batch_size, colors, black)
         self.net = IdentityNetwork(network, weights, "identity distance").to(device)
         name = "IDD" if network == "arcface_resnet18" else "angle (MobileFaceNet)"
-        self.label = labelled(name, weights, IDENTITY_NETWORKS[network].weights)
+        self.label = labelled(name, weights, IDENTITY_NETWORKS[network].weights) + self.fed
 
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         return angle(self.net(images), self.net(truths))
@@ -58,15 +61,17 @@ def calculate_idd(
     network: str = "arcface_resnet18",
     weights: str | None = None,
     batch_size: int = BATCH_SIZE,
+    colors: str = "rgb",
+    black: float = -1,
     **kwargs: Any,
 ) -> float:
     """IDD of one aligned face, in radians. This project's models compute it in batches, see :class:`IdentityCollector`.
 
     Args:
         img, img2: BGR ``(h, w, 3)`` uint8, in FFHQ's crop.
-        network, weights, batch_size: see :class:`IdentityCollector`.
+        network, weights, batch_size, colors, black: see :class:`IdentityCollector`.
     """
-    return of_one_pair(IdentityCollector, img, img2, network=network, weights=weights)
+    return of_one_pair(IdentityCollector, img, img2, network=network, weights=weights, colors=colors, black=black)
 
 
 COLLECTORS[calculate_idd.__name__] = IdentityCollector

@@ -52,19 +52,27 @@ class LPIPSCollector(NetworkDistance):
         net: ``vgg`` or ``alex``, or ``edge_vgg16`` for :class:`EdgeVGG16Distance`, which is not called LPIPS.
         weights: of the backbone, see :func:`~restoreformer.frozen.lpips_net.lpips_net`; for ``edge_vgg16`` a path.
         batch_size: faces that are computed at once.
+        colors, black: see :class:`~restoreformer.metrics.collector.NetworkDistance`.
 
     Raises:
         RestoreFormerError: another ``net``, or weights that cannot be had.
     """
 
     def __init__(
-        self, device: torch.device, net: str = "vgg", weights: str | None = None, batch_size: int = BATCH_SIZE
+        self,
+        device: torch.device,
+        net: str = "vgg",
+        weights: str | None = None,
+        batch_size: int = BATCH_SIZE,
+        colors: str = "rgb",
+        black: float = -1,
     ) -> None:
-        super().__init__(device, batch_size)
+        super().__init__(device, batch_size, colors, black)
         if net not in LABELS:
             raise RestoreFormerError(f"Expected net {' or '.join(LABELS)}, got {net}.")
         made = EdgeVGG16Distance(weights) if net == EDGE_VGG else lpips_net(net, weights)
-        self.label, self.net = labelled(LABELS[net], weights, BACKBONES.get(net)), made.to(device)
+        self.label = labelled(LABELS[net], weights, BACKBONES.get(net)) + self.fed
+        self.net = made.to(device)
 
     def distance(self, images: Tensor, truths: Tensor) -> Tensor:
         return self.net(images, truths).flatten()
@@ -72,15 +80,22 @@ class LPIPSCollector(NetworkDistance):
 
 @METRIC_REGISTRY.register()
 def calculate_lpips(
-    img: Image, img2: Image, net: str = "vgg", weights: str | None = None, batch_size: int = BATCH_SIZE, **kwargs: Any
+    img: Image,
+    img2: Image,
+    net: str = "vgg",
+    weights: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    colors: str = "rgb",
+    black: float = -1,
+    **kwargs: Any,
 ) -> float:
     """LPIPS of one face. This project's models compute it in batches, see :class:`LPIPSCollector`.
 
     Args:
         img, img2: BGR ``(h, w, 3)`` uint8.
-        net, weights, batch_size: see :class:`LPIPSCollector`.
+        net, weights, batch_size, colors, black: see :class:`LPIPSCollector`.
     """
-    return of_one_pair(LPIPSCollector, img, img2, net=net, weights=weights)
+    return of_one_pair(LPIPSCollector, img, img2, net=net, weights=weights, colors=colors, black=black)
 
 
 COLLECTORS[calculate_lpips.__name__] = LPIPSCollector

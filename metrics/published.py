@@ -1,4 +1,7 @@
-"""The figures of the paper's Tables 1 and 2, to stand beside one's own."""
+"""The figures of the paper's Tables 1, 2 and 4, to stand beside one's own."""
+
+import re
+from typing import NamedTuple
 
 INPUT, GT, OURS = "Input", "GT", "RestoreFormer"
 
@@ -29,12 +32,46 @@ TABLE_2: dict[str, tuple[float, ...]] = {
 }
 
 
+class Variant(NamedTuple):
+    """A row of Table 4: what it fuses, how, and its figures."""
+
+    sources: tuple[str, ...]
+    method: str
+    figures: tuple[float, float]
+
+
+# Table 4: the ablation on CelebA-Test. options/ablation trains its rows.
+ABLATION_SOURCES, ABLATION_METHODS = ("degraded", "prior"), ("none", "MHSA", "SFT", "MHCA-D", "MHCA-P")
+TABLE_4_METRICS = ("FID", "IDD")
+TABLE_4 = {
+    "exp1": Variant(("degraded",), "none", (50.68, 0.6401)),
+    "exp2": Variant(("degraded",), "MHSA", (47.39, 0.6284)),
+    "exp3": Variant(("prior",), "MHSA", (45.83, 0.7662)),
+    "exp4": Variant(("degraded", "prior"), "SFT", (41.47, 0.6702)),
+    "exp5": Variant(("degraded", "prior"), "MHCA-D", (42.00, 0.5938)),
+    "Ours": Variant(("degraded", "prior"), "MHCA-P", (41.45, 0.5650)),
+}
+
+
+def variant(method: str) -> Variant | None:
+    """The row of Table 4 that a name begins with, such as that of ``Ours, seed 1``."""
+    return TABLE_4.get(re.split(r"\W", method)[0])
+
+
 # Faces that the paper measured.
 COUNTS = {CELEBA_TEST: 3000, **dict(zip(TABLE_2_SETS, (1711, 180, 407), strict=True))}
 
 
-def published(dataset: str) -> dict[str, dict[str, float]]:
-    """The paper's figures on a dataset: by method, by the metrics' labels; empty where it has none."""
+def published(dataset: str, ablation: bool = False) -> dict[str, dict[str, float]]:
+    """The paper's figures on a dataset: by method, by the metrics' labels; empty where it has none.
+
+    Args:
+        dataset: its name in the paper.
+        ablation: those of Table 4 rather than of Tables 1 and 2.
+    """
+    if ablation:
+        rows = TABLE_4 if dataset == CELEBA_TEST else {}
+        return {name: dict(zip(TABLE_4_METRICS, row.figures, strict=True)) for name, row in rows.items()}
     if dataset == CELEBA_TEST:
         return {method: dict(zip(TABLE_1_METRICS, row, strict=True)) for method, row in TABLE_1.items()}
     if dataset in TABLE_2_SETS:

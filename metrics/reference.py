@@ -27,6 +27,7 @@ from restoreformer.metrics.collector import BATCH_SIZE
 from restoreformer.metrics.frechet import Gaussian, Moments
 from restoreformer.numbers_only import load_numbers
 from restoreformer.parallel import beside
+from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
 from restoreformer.whole_file import whole_file
 
@@ -56,7 +57,8 @@ def read_reference(path: str | Path, network: nn.Module, device: torch.device, s
 
     Args:
         path: a folder or LMDB of images; a file of this script's or of pytorch-fid's (``.npz``: ``mu``, ``sigma``); or
-            one of BasicSR's (``.pth``: ``mean``, ``cov``), such as ``inception_FFHQ_512-f7b384ab.pth``.
+            one of BasicSR's (``.pth``: ``mean``, ``cov``), such as ``inception_FFHQ_512-f7b384ab.pth``. A file that is
+            not there is looked for where pretrained files are.
         network: a :class:`PooledFeatures`, for images.
         device: where it computes.
         size: side to which the images are brought first, as the faces that they are compared with have; for images.
@@ -66,7 +68,7 @@ def read_reference(path: str | Path, network: nn.Module, device: torch.device, s
     """
     if size is not None and size < 1:
         raise RestoreFormerError(f"Expected a size of 1 pixel or more, got {size}.")
-    path = Path(path).expanduser()
+    path = local_file(path)
     if path.is_dir():
         source = ImageSource(path)
         moments = moments_of(read_all(source, size), network, device)

@@ -274,6 +274,17 @@ def test_images_of_basicsrs_datasets_in_another_range_are_told():
         check_options(opt)
 
 
+def test_faces_without_truths_and_metrics_that_compare_with_them():
+    opt = load(ROOT / "options" / "test_real_world.yml")
+    opt["val"]["metrics"] |= {"idd": {"type": "calculate_idd"}, "niqe": {"type": "calculate_niqe", "crop_border": 0}}
+    with pytest.raises(
+        RestoreFormerError, match="metrics: idd compares with truths, which datasets: test_1 has not: test it by"
+    ):
+        check_options(opt)
+    del opt["val"]["metrics"]["idd"]
+    check_options(opt)
+
+
 def test_metrics_that_are_no_blocks_and_directions_that_are_none():
     opt = load(ROOT / "options" / "test_celeba.yml")
     opt["val"]["metrics"]["psnr"]["better"] = "sideways"

@@ -91,6 +91,19 @@ def test_a_file_of_ones_own(row, tmp_path):
     mine.unlink()
     assert local_file(mine).read_bytes() == CONTENT, "else the name is looked up"
     assert local_file(tmp_path / "other.pth") == tmp_path / "other.pth"
+
+
+def test_a_bare_name_is_looked_up_where_files_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (folder / "own.npz").write_bytes(CONTENT)
+    monkeypatch.setenv(pretrained.ENVIRONMENT, str(folder))
+    assert local_file("own.npz") == folder / "own.npz"
+    assert str(local_file("else/own.npz")) == "else/own.npz", "a folder means that one"
+    assert str(local_file("other.npz")) == "other.npz"
+    (tmp_path / "own.npz").write_bytes(b"nearer")
+    assert str(local_file("own.npz")) == "own.npz"
     with pytest.raises(RestoreFormerError, match=r"Expected a file or one of .*RestoreFormer\.ckpt"):
         find_pretrained("other.pth")
 

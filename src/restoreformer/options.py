@@ -134,6 +134,23 @@ def _val(opt: Options, is_train: bool) -> Iterator[str]:
         yield "val: suffix is missing: write ~ for none"
     if isinstance(val, Mapping):
         yield from _metrics("val: metrics", val.get("metrics"))
+        yield from _truths(opt.get("datasets"), val.get("metrics"))
+
+
+def _truths(datasets: Any, metrics: Any) -> Iterator[str]:
+    """Faces without truths, measured by what compares with them."""
+    from basicsr.utils.registry import METRIC_REGISTRY
+
+    from restoreformer.metrics.collector import needs_gt
+
+    known = {k: b for k, b in _items(metrics) if _registered(METRIC_REGISTRY, b) is not None}
+    compare = [name for name, block in known.items() if needs_gt(block)]
+    for phase, block in _items(datasets):
+        if compare and isinstance(block, Mapping) and block.get("type") == "SingleImageDataset":
+            yield (
+                f"val: metrics: {compare[0]} compares with truths, which datasets: {phase} has not: test it by a file "
+                "of its own"
+            )
 
 
 def _metrics(where: str, blocks: Any) -> Iterator[str]:

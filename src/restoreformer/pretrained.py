@@ -113,9 +113,14 @@ def search_folders(folder: str | Path | None = None) -> list[Path]:
 
 
 def local_file(path: str | Path, folder: str | Path | None = None) -> Path:
-    """``path`` itself, unless there is no such file and its name is in the table: then the pretrained one."""
+    """``path`` itself, unless there is no such file: then the pretrained one, if its name is in the table, or one of
+    that bare name in a folder that is searched."""
     path = Path(path).expanduser()
-    return find_pretrained(path.name, folder) if path.name in FILES and not path.is_file() else path
+    if path.exists():
+        return path
+    if path.name in FILES:
+        return find_pretrained(path.name, folder)
+    return next((f / path for f in search_folders(folder) if path.parent == Path() and (f / path).is_file()), path)
 
 
 def find_pretrained(name: str, folder: str | Path | None = None) -> Path:

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from corners import Corners
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from restoreformer.frozen.pooled_features import FEATURE_NETWORKS
 from restoreformer.images import Image
@@ -51,16 +51,6 @@ def rgb(tmp_path: Path) -> Callable[[Image], Tensor]:
         return torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1)[None].float()
 
     return convert
-
-
-class Corners(nn.Module):
-    """Means of the quarters of an image, 12 features; takes no weights."""
-
-    def __init__(self, weights: str | None, what: str) -> None:
-        super().__init__()
-
-    def forward(self, images: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(images.double(), 2).flatten(1)
 
 
 @pytest.fixture

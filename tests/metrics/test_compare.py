@@ -110,7 +110,8 @@ def test_from_folders_to_a_picture(tmp_path):
         (["--gt-heading", "the faces as they were before"], "headings that can be read over columns of 160 pixels"),
         (["--gt-heading", "vérité"], "headings of ASCII letters, which are all that Pillow's font has, got vérité"),
         (["--font", "figure.png"], "Expected a TrueType font in figure.png, could not read it"),
-        (["--width", "60"], "columns of 64 pixels or more, got --width 60"),
+        (["--width", "60"], "columns of 64 to 4096 pixels, got --width 60"),
+        (["--width", "100000"], "columns of 64 to 4096 pixels, got --width 100000"),
     ):
         with pytest.raises(RestoreFormerError, match=message):
             make_figure(arguments(tmp_path, *words))

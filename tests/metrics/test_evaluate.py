@@ -158,9 +158,9 @@ def test_an_incomplete_set_is_told_and_not_averaged(run, folders):
     told = {line.split(": ")[1]: line for line in out.splitlines() if line.startswith("Not measured: ")}
     assert told.keys() == {"hurt", "missing", "extra", "renamed", "sized"}
     assert "Expected an image in" in told["hurt"] and "hurt/00.png" in told["hurt"]
-    assert told["missing"].endswith(f"1 of 4 in {folders / 'gt'} missing (01)")
-    assert told["extra"].endswith(f"1 not in {folders / 'gt'} (07)")
-    assert f"4 of 4 in {folders / 'gt'} missing" in told["renamed"]
+    assert told["missing"].endswith(f"1 of {folders / 'gt'} missing in {folders / 'missing'} (01)")
+    assert told["extra"].endswith(f"1 of {folders / 'extra'} missing in {folders / 'gt'} (07)")
+    assert f"4 of {folders / 'gt'} missing in {folders / 'renamed'} (" in told["renamed"]
     assert told["renamed"].endswith(f"with '_00' after it: give the folder as {folders / 'renamed'}/*_00.png")
     assert told["sized"].endswith("02 has 64x60 pixels, its ground truth 64x64")
     assert "- Missing: not measured for want of faces: hurt, missing, extra, renamed, sized\n" in out
@@ -175,6 +175,42 @@ def test_an_incomplete_set_is_told_and_not_averaged(run, folders):
     assert values(folders)[0] == found
     content = json.loads((folders / "out" / "evaluation.json").read_text())
     assert all(e["problem"] is None for e in content["evaluations"])
+
+
+def test_the_layout_of_table_4(run, folders):
+    gt, good, bad = (folders / n for n in ("gt", "good", "bad"))
+    methods = (f"exp3={bad}", f"Ours, seed 1={good}", f"Ours, seed 2={bad}")
+    options = ["--gt", gt, *(o for m in methods for o in ("--method", m)), "--reference", gt]
+    status, out, _ = run(*options, "--dataset", "CelebA-Test", "--published", "--ablation")
+    assert status == 0
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
+    head = ["No. of exp.", "degraded", "prior", "none", "MHSA", "SFT", "MHCA-D", "MHCA-P", "FID↓", "PSNR↑", "SSIM↑"]
+    assert table[0] == head
+    assert table[2] == ["exp1 (published)", "✓", "", "✓", "", "", "", "", "50.68", "–", "–"]
+    assert table[7] == ["Ours (published)", "✓", "✓", "", "", "", "", "✓", "41.45", "–", "–"]
+    assert [row[:8] for row in table[8:]] == [
+        ["exp3", "", "✓", "", "✓", "", "", ""],
+        ["Ours, seed 1", "✓", "✓", "", "", "", "", "✓"],
+        ["Ours, seed 2", "✓", "✓", "", "", "", "", "✓"],
+        ["GT", "", "", "", "", "", "", ""],
+    ]
+    status, _, _ = run(*options, "--ablation", "--method", f"exp6={good}")
+    assert "Expected rows of Table 4 with --ablation, exp1, exp2" in status and "got exp6: rename it" in status
+
+
+def test_what_was_measured_is_kept_if_the_next_is_never_done(run, folders, monkeypatch):
+    measured = evaluate.evaluate
+
+    def interrupted(method, *arguments):
+        if method == "Bad":
+            raise KeyboardInterrupt
+        return measured(method, *arguments)
+
+    monkeypatch.setattr(evaluate, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("--gt", folders / "gt", *(o for n in ("good", "bad") for o in ("--method", f"{n.title()}={folders / n}")))
+    assert {method for method, _, _ in values(folders)[0]} == {"Good"}
+    assert "| Good | " in (folders / "out" / "evaluation.md").read_text(encoding="utf-8")
 
 
 def test_the_layout_of_table_2(run, folders):
@@ -193,7 +229,7 @@ def test_the_layout_of_table_2(run, folders):
     assert table[0] == ["Methods", "LFW-Test FID↓", "Own FID↓"]
     assert table[2] == ["Input (published)", "137.56", "–"] and table[8] == ["RestoreFormer (published)", "47.75", "–"]
     assert [row[0] for row in table[9:]] == ["Input", "Ours", "Part"] and table[10][2] == "–"
-    assert "Not measured: Part on Own: 1 of 4 in all folders of Own missing (00)" in out
+    assert "Not measured: Part on Own: 1 of all folders of Own missing in {} (00)".format(folders / "part") in out
     assert "; no images in Part on Own: 00.gif; LFW-Test has 1,711 faces in the paper, here 4\n" in out
     assert "Not measured: Ours on WebPhoto-Test: Expected an image in" in out
     assert "against {}, which does not tell how many images".format(folders / "reference.npz") in out

@@ -74,10 +74,10 @@ def test_identity_and_forgetting(sets):
     collector.clear()
     collector.add(images[0], truths[0])
     collector.clear()
-    with pytest.raises(RestoreFormerError, match="two images or more .*, got 0"):
+    with pytest.raises(RestoreFormerError, match=r"two faces or more for Fréchet \(MobileNetV2\) to GT, got 0"):
         collector.result(collector.values())
     collector.add(images[0], truths[0])
-    with pytest.raises(RestoreFormerError, match="two images or more .*, got 1"):
+    with pytest.raises(RestoreFormerError, match=r"two faces or more for Fréchet \(MobileNetV2\) to GT, got 1"):
         collector.result(collector.values())
 
 

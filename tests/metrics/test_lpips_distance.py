@@ -47,6 +47,13 @@ def test_agrees_with_the_package_lpips(net, faces, rgb, weights, collected):
     assert collected(collector, images, truths) == pytest.approx(expected, rel=1e-4)
     assert exchanged != pytest.approx(expected[0], rel=1e-2), "blue taken for red would be seen"
     assert collector.compute(images[:1], images[:1]) == [0]
+    as_in_scripts = LPIPSCollector(CPU, net, path, colors="bgr", black=0)
+    with torch.no_grad():
+        fed = ((rgb(images[0]).flip(1) + 1) / 2, (rgb(truths[0]).flip(1) + 1) / 2)
+        assert as_in_scripts.compute(images[:1], truths[:1]) == pytest.approx([theirs(*fed).item()], rel=1e-4)
+    assert as_in_scripts.label.endswith(f"({net}.pth) (BGR, [0, 1])")
+    with pytest.raises(RestoreFormerError, match="colors rgb or bgr and black -1 or 0, got grey and -1"):
+        LPIPSCollector(CPU, net, path, colors="grey")
     if net == "alex":
         assert calculate_lpips(images[0], truths[0], net, path, better="lower") == pytest.approx(expected[0], rel=1e-4)
 

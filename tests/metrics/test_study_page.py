@@ -159,7 +159,7 @@ def test_a_study_from_the_page_to_the_table(tmp_path, folders, browser):
             # Closed and opened again.
             before = page.locator("#left img").get_attribute("src")
             page.reload()
-            assert page.locator("#left img").get_attribute("src") == before
+            page.wait_for_function("src => document.querySelector('#left img')?.src === src", arg=before)
         assert page.get_by_text(f"Question {number + 1} of 6").is_visible()
         left_one, degraded, right_one = seen()
         assert degraded == 3 and left_one != right_one and {left_one, right_one} <= {0, 1, 2}

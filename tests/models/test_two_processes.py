@@ -8,8 +8,13 @@ import torch
 from basicsr.models import build_model
 
 ROOT = Path(__file__).parents[2]
-PATHS = os.pathsep.join(str(ROOT / p) for p in ("src", "tests/models"))
-VAL = {"save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}
+PATHS = os.pathsep.join(str(ROOT / p) for p in ("src", "tests", "tests/models"))
+# A metric of single faces and one of their set.
+METRICS = {
+    "psnr": {"type": "calculate_psnr", "crop_border": 0},
+    "set": {"type": "calculate_fid", "network": "mobilenet_v2"},
+}
+VAL = {"save_img": False, "metrics": METRICS}
 
 
 def run(forks, options, processes, folder):
@@ -25,7 +30,7 @@ def run(forks, options, processes, folder):
 def test_two_processes_are_one(stage, request, batch, tmp_path, forks):
     opt = request.getfixturevalue(stage)
     opt["train"] |= {"adaptive_gan_weight": True, "ema_decay": 0.9}
-    opt["val"] = VAL
+    opt["val"] = {"save_img": False}
     model = build_model({**opt, "train": {**opt["train"], "scheduler": dict(opt["train"]["scheduler"])}})
     four = {k: torch.cat([v, v.flip(0).roll(3, -1)]) if torch.is_tensor(v) else 2 * v for k, v in batch.items()}
     for key, boxes in four.items():
@@ -33,6 +38,7 @@ def test_two_processes_are_one(stage, request, batch, tmp_path, forks):
             four[key] = boxes + torch.arange(4)[:, None] * 0.3
     nets = {"network_g": model.net_g} | {name: a.net for name, a in model.adversaries.items()}
     losses = {n: c.state_dict() for n, c in model.image_losses.items() if c is not None}
+    opt["val"] = VAL
     content = {"opt": opt, "batch": four, "nets": {n: net.state_dict() for n, net in nets.items()}, "losses": losses}
     torch.save(content, tmp_path / "content.pth")
     (one,) = run(forks, tmp_path / "content.pth", 1, tmp_path)

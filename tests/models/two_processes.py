@@ -10,10 +10,12 @@ import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basic
 
 import torch
 from basicsr.models import build_model
+from corners import Corners
 from plain import gradients, without_steps
 from torch.utils.data import Dataset
 
 from restoreformer.distributed import init_dist
+from restoreformer.frozen.pooled_features import FEATURE_NETWORKS
 
 
 class Faces(Dataset):
@@ -32,6 +34,7 @@ class Faces(Dataset):
 
 def main(options, rank, processes, folder):
     torch.set_num_threads(1)
+    FEATURE_NETWORKS["mobilenet_v2"] = Corners
     content = torch.load(options, weights_only=False)
     opt, batch = content["opt"], content["batch"]
     if processes > 1:
@@ -51,6 +54,9 @@ def main(options, rank, processes, folder):
     # Of three images one process has one, the other two; of one image both have it.
     results = []
     for images in (3, 1):
+        if images == 1:
+            # Of one face there is no set.
+            del model._collectors["set"]
         faces = Faces({k: v[:images] for k, v in batch.items()})
         model.validation(torch.utils.data.DataLoader(faces), 1, None)
         results.append({name: float(value) for name, value in model.metric_results.items()})
