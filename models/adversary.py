@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from restoreformer.models.finite import Watch
+
 
 class Verdict(NamedTuple):
     """What a discriminator says of a batch: logits, and features where they were asked for."""
@@ -60,8 +62,11 @@ class Adversary:
         """What the generator pays for being told from real."""
         return self.criterion(self.fake.logits, True, is_disc=False)
 
-    def learn(self) -> dict[str, Tensor]:
+    def learn(self, watch: Watch) -> dict[str, Tensor]:
         """One step of the discriminator on what it last judged, whose graph ends here.
+
+        Args:
+            watch: sees that the loss is one to learn from.
 
         Returns:
             The loss and the mean logits, under BasicSR's names.
@@ -69,8 +74,9 @@ class Adversary:
         losses = [self.criterion(v.logits, is_real, is_disc=True) for v, is_real in self._verdicts]
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.stack(losses).sum()
-        loss.backward(inputs=[p for p in self.net.parameters() if p.requires_grad])
-        self.optimizer.step()
+        watch.see({f"l_d{self.suffix}": loss})
+        (loss * watch.poison).backward(inputs=[p for p in self.net.parameters() if p.requires_grad])
+        watch.step(self.optimizer, f"network_{self.label}")
         real, fake = (verdict.logits.detach().mean() for verdict, _ in self._verdicts)
         del self.real, self.fake
         return {

@@ -1,5 +1,8 @@
 """Keeping a dictionary alive in short or small trainings, which the paper's start lets collapse."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +25,9 @@ class DictionaryRenewal:
             first batch.
         interval: every so many iterations, entries not chosen since the last time are replaced by
             features of the batch at hand; 0 for never. An interval that a training resumes in the midst
-            of is passed over: what was chosen before is not known any more.
+            of, from a state that does not tell what was chosen before, is passed over.
         until: the last iteration at which that happens; 0 for no end.
+        seed: of what is drawn, together with the iteration: a training that resumes draws the same.
 
     Raises:
         RestoreFormerError: an unknown ``start`` or a negative number.
@@ -36,6 +40,7 @@ class DictionaryRenewal:
         start: str = "uniform",
         interval: int = 0,
         until: int = 0,
+        seed: int = 0,
     ) -> None:
         if start not in STARTS:
             raise RestoreFormerError(f"Expected renewal_opt: start among {', '.join(STARTS)}, got {start}.")
@@ -46,13 +51,14 @@ class DictionaryRenewal:
         self.start = start
         self.interval = interval
         self.until = until
+        self.seed = seed
         self.counts = torch.zeros(embedding.num_embeddings, dtype=torch.int64, device=embedding.weight.device)
         self.counted = 0
 
     @torch.no_grad()
     def begin(self, latents: Tensor) -> None:
         """Before the first step: take all entries from ``latents`` ``(n, c, h, w)``."""
-        self._replace(torch.ones_like(self.counts, dtype=torch.bool), latents)
+        self._replace(torch.ones_like(self.counts, dtype=torch.bool), latents, 0)
 
     @torch.no_grad()
     def after_step(self, iteration: int, latents: Tensor, indices: Tensor, optimizer: torch.optim.Optimizer) -> None:
@@ -64,27 +70,41 @@ class DictionaryRenewal:
         if iteration % self.interval:
             return
         if self.counted == self.interval:
-            self._redraw(latents, optimizer)
+            self._redraw(iteration, latents, optimizer)
         self.counts.zero_()
         self.counted = 0
 
-    def _redraw(self, latents: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    def state(self) -> dict[str, Any]:
+        """What was chosen in the interval so far."""
+        return {"counts": self.counts.cpu(), "counted": self.counted}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.counts.copy_(state["counts"])
+        self.counted = state["counted"]
+
+    def _redraw(self, iteration: int, latents: Tensor, optimizer: torch.optim.Optimizer) -> None:
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(self.counts)
         unused = self.counts == 0
-        self._replace(unused, latents)
+        self._replace(unused, latents, iteration)
         # Adam's averages speak of the entries that were there before.
         for value in optimizer.state.get(self.embedding.weight, {}).values():
             if isinstance(value, Tensor) and value.shape == self.embedding.weight.shape:
                 value[unused] = 0
 
-    def _replace(self, which: Tensor, latents: Tensor) -> None:
+    def _replace(self, which: Tensor, latents: Tensor, iteration: int) -> None:
+        chance = torch.Generator().manual_seed((self.seed + iteration) % 2**63)
         vectors = latents.detach().permute(0, 2, 3, 1).flatten(0, 2).float()
-        chosen = vectors[torch.randint(len(vectors), (int(which.sum()),), device=vectors.device)]
+        drawn = torch.randint(len(vectors), (int(which.sum()),), generator=chance)
+        chosen = vectors[drawn.to(vectors.device)]
         # Two entries from one vector would never part without this.
-        chosen = chosen + 0.01 * vectors.std() * torch.randn_like(chosen)
+        noise = torch.randn(chosen.shape, generator=chance)
+        chosen = chosen + 0.01 * vectors.std() * noise.to(vectors.device)
         weight = self.embedding.weight
-        weight[which] = chosen.to(weight.dtype)
+        # A batch that nothing is learned from, see Watch, gives no entries either.
+        if chosen.isfinite().all():
+            weight[which] = chosen.to(weight.dtype)
         if torch.distributed.is_initialized():
             torch.distributed.broadcast(weight, 0)
         if self.average is not None:

@@ -2,24 +2,24 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
 
 from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
-from restoreformer.archs.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from restoreformer.archs.checkpoint import load_weights, read_checkpoint
 from restoreformer.distributed import process_count
 from restoreformer.errors import RestoreFormerError
 from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use, perplexity
 from restoreformer.models.adaptive_weight import adaptive_weight
 from restoreformer.models.adversary import Adversary, optimizer_arguments
-from restoreformer.models.execution import AMP, ExecutionModel
+from restoreformer.models.execution import AMP
+from restoreformer.models.finite import Watch
+from restoreformer.models.resumable import ResumableModel
 
 # In place of a path: start from random weights, said in words.
 NO_FILE = "none"
@@ -27,13 +27,14 @@ NO_FILE = "none"
 RECONSTRUCTION = ("l_pix", "l_percep")
 
 
-class FaceModel(ExecutionModel):
+class FaceModel(ResumableModel):
     """BasicSR's ``SRModel`` with a dictionary and discriminators; the base of both stages.
 
     An iteration is one pass of the generator and one step of it, and one pass and one step of each
     discriminator. Losses on the image are differentiated with respect to the image, one after the other, so
     that none keeps its graph while the next is computed; then the sum goes back through the generator once.
-    The option file's ``train`` block names the losses; each is logged under its own name.
+    The option file's ``train`` block names the losses; each is logged under its own name. NaN or infinity in one of
+    them stops the training before anything learns from it; ``skip_bad_batches: N`` leaves up to N such batches out.
     """
 
     # What network_g may be.
@@ -63,6 +64,7 @@ class FaceModel(ExecutionModel):
         "checkpointing": "value",
         "compile": "value",
         "attention_lr_factor": "value",
+        "skip_bad_batches": "value",
     }
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -120,6 +122,15 @@ class FaceModel(ExecutionModel):
         self.latent_losses = {name: self._build_loss(key) for key, name in self.LATENT_LOSSES.items()}
         self.usage = torch.zeros(self.dictionary.num_embeddings, dtype=torch.int64, device=self.device)
         self.losses: dict[str, Tensor] = {}
+        self.skipped_batches = 0
+        self.watch = Watch(self.device)
+
+    def parts_state(self) -> dict[str, Any]:
+        return super().parts_state() | {"skipped_batches": self.skipped_batches}
+
+    def load_parts_state(self, state: Mapping[str, Any]) -> None:
+        super().load_parts_state(state)
+        self.skipped_batches = state.get("skipped_batches", 0)
 
     def load_fixed_parts(self) -> None:
         """Weights of parts of ``network_g`` that never learn, before anything is copied from it."""
@@ -194,27 +205,67 @@ class FaceModel(ExecutionModel):
             )
         return [{"params": parameters, "lr": rate} for rate, parameters in rates.items()]
 
+    def feed_data(self, data: Mapping[str, Any]) -> None:
+        super().feed_data(data)
+        self.batch_files = list(data.get("gt_path", data.get("lq_path", ())))
+
     def optimize_parameters(self, current_iter: int) -> None:
+        """An iteration.
+
+        Raises:
+            RestoreFormerError: see :meth:`tell_bad_batches`.
+        """
+        self.watch.begin(current_iter, self.batch_files)
         self.optimizer_g.zero_grad(set_to_none=True)
         with self.autocast():
             out = self.net_g(self.lq, with_latents=True)
-        image = out.image.detach().float().requires_grad_()
+        # Discriminators keep averages of what they see.
+        image = out.image.detach().float().nan_to_num(0, 0, 0).requires_grad_()
         self.output = image.detach()
+        self.watch.see({"the output": out.image})
         self.losses, gradient, reconstruction = self._losses_on_image(image, current_iter)
+        self.watch.see(self.losses)
         if current_iter >= self.gan_start_iter:
             for network in self.adversaries:
                 gradient += self._play(network, image, out.image, reconstruction)
         latent_losses = {n: c(out.latents, out.prior) for n, c in self.latent_losses.items() if c is not None}
+        self.watch.see(latent_losses)
         self.losses |= {name: value.detach() for name, value in latent_losses.items()}
         # A fixed encoder's latents learn nothing.
         learning = [value for value in latent_losses.values() if value.requires_grad]
+        gradient *= self.watch.poison
         gradients = [gradient.to(out.image.dtype), *[None] * len(learning)]
         torch.autograd.backward([out.image, *learning], gradients)
-        self.optimizer_g.step()
+        self.watch.step(self.optimizer_g, "network_g")
         self.usage += count_entries(out.indices, len(self.usage))
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
         self.after_step(current_iter, out)
+        self.watch.end()
+        self.tell_bad_batches()
+
+    def tell_bad_batches(self, wait: bool = False) -> None:
+        """Log the batches that were left out for NaN or infinity, as far as the device has told of them.
+
+        Args:
+            wait: until it has told of all iterations.
+
+        Raises:
+            RestoreFormerError: they are more than ``skip_bad_batches``: tells which loss, in which iteration, of which
+                files.
+        """
+        for iteration, files, names in self.watch.arrived(wait):
+            told = (
+                f"Expected numbers in iteration {iteration}, got NaN or infinity in {', '.join(names)}; its batch: "
+                f"{', '.join(files) or 'unknown files'}. Nothing was learned from it"
+            )
+            if self.skipped_batches >= int(self.opt["train"].get("skip_bad_batches") or 0):
+                raise RestoreFormerError(
+                    f"{told}. Look at the files, or resume from the last checkpoint with a smaller learning rate; "
+                    "train: skip_bad_batches: N leaves out N such batches."
+                )
+            self.skipped_batches += 1
+            get_root_logger().warning(f"{told}: {self.skipped_batches} such batches so far.")
 
     def _losses_on_image(self, image: Tensor, current_iter: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The losses between ``image`` and the truth by their log names; their gradient with respect to ``image``,
@@ -250,7 +301,9 @@ class FaceModel(ExecutionModel):
             last_layer = self.get_bare_model(self.net_g).decoder.conv_out.weight
             factor = adaptive_weight(made, reconstruction, gradient / adversary.weight, last_layer)
             gradient, terms = gradient * factor, {name: term * factor for name, term in terms.items()}
-        self.losses |= {name: term.detach() for name, term in terms.items()} | adversary.learn()
+        terms = {name: term.detach() for name, term in terms.items()}
+        self.watch.see(terms)
+        self.losses |= terms | adversary.learn(self.watch)
         return gradient
 
     def adversarial_losses(self, network: str, image: Tensor) -> dict[str, Tensor]:
@@ -263,6 +316,7 @@ class FaceModel(ExecutionModel):
 
     def get_current_log(self) -> Mapping[str, float]:
         # Here and not in the iteration: most iterations log nothing, and reading a value waits for the device.
+        self.tell_bad_batches(wait=True)
         if process_count() > 1:
             torch.distributed.all_reduce(self.usage)
         values = OrderedDict(self.losses)
@@ -296,16 +350,8 @@ class FaceModel(ExecutionModel):
         begin = f" {len(left)} tensors, such as {left[0]}, it does not have: they start anew." if left else ""
         get_root_logger().info(f"Loaded {type(net).__name__} from {load_path}.{begin}")
 
-    @master_only
-    def save_network(
-        self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int, param_key: str | list[str] = "params"
-    ) -> None:
-        """As BasicSR's, with the configuration in the file; a failure to write stops the training."""
-        nets = [self.get_bare_model(n) for n in (net if isinstance(net, list) else [net])]
-        iteration = "latest" if current_iter == -1 else current_iter
-        save_checkpoint(Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth", *nets)
-
     def save(self, epoch: int, current_iter: int) -> None:
+        self.tell_bad_batches(wait=True)
         for adversary in self.adversaries.values():
             self.save_network(adversary.net, f"net_{adversary.label}", current_iter)
         super().save(epoch, current_iter)

@@ -56,7 +56,16 @@ class HQDictionaryModel(FaceModel):
     def init_training_settings(self) -> None:
         super().init_training_settings()
         average = self.net_g_ema.quantize.embedding if self.ema_decay > 0 else None
-        self.renewal = DictionaryRenewal(self.dictionary, average, **(self.opt["train"].get("renewal_opt") or {}))
+        options = {"seed": self.opt.get("manual_seed") or 0} | (self.opt["train"].get("renewal_opt") or {})
+        self.renewal = DictionaryRenewal(self.dictionary, average, **options)
+
+    def parts_state(self) -> dict[str, Any]:
+        return super().parts_state() | {"renewal": self.renewal.state()}
+
+    def load_parts_state(self, state: Mapping[str, Any]) -> None:
+        super().load_parts_state(state)
+        if "renewal" in state:
+            self.renewal.load_state(state["renewal"])
 
     def optimize_parameters(self, current_iter: int) -> None:
         if current_iter == 1 and self.renewal.start == "encoder" and not self.starts_from_file:

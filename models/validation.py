@@ -1,6 +1,8 @@
 """Validating a model: faces are restored, kept, and measured as a set."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,6 +23,9 @@ class ValidatingModel(SRModel):
     Here metrics collect the faces: networks see them in batches, metrics of a set are computed once, and several
     processes share the work. Metrics see what would be written, images in uint8.
     """
+
+    # Of the training that this one goes on with: by dataset and metric, BasicSR's better, val and iter.
+    best_before: Mapping[str, Mapping[str, dict[str, Any]]] = MappingProxyType({})
 
     def __init__(self, opt: dict[str, Any]) -> None:
         for block in self._metric_options(opt).values():
@@ -84,6 +89,20 @@ class ValidatingModel(SRModel):
             self._report(name, current_iter, tb_logger, shared)
         if shown:
             tb_logger.add_images(f"images/{name}", torch.stack(shown), current_iter)
+
+    @property
+    def best_metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The best value of each metric so far and its iteration, by dataset."""
+        return {**self.best_before, **getattr(self, "best_metric_results", {})}
+
+    def _initialize_best_metric_results(self, dataset_name: str) -> None:
+        is_first = dataset_name not in getattr(self, "best_metric_results", {})
+        super()._initialize_best_metric_results(dataset_name)
+        if is_first:
+            records = self.best_metric_results[dataset_name]
+            for metric, best in self.best_before.get(dataset_name, {}).items():
+                if metric in records and records[metric]["better"] == best["better"]:
+                    records[metric] = dict(best)
 
     def _image_path(self, dataset: str, image: str, current_iter: int) -> Path:
         """Where BasicSR keeps the image of a face."""

@@ -185,11 +185,11 @@ def network_config(net: nn.Module) -> dict[str, Any]:
 def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = None) -> None:
     """Write ``net`` (as ``params``) and its moving average (as ``params_ema``) with the configuration.
 
-    The file appears under its name only when it is whole.
+    The file appears under its name only when it is whole and on the disk.
     """
     path = Path(path)
     sets = {key: _on_cpu(n) for key, n in zip(SETS, (net, ema), strict=True) if n is not None}
-    with whole_file(path) as part, part.open("wb") as file:
+    with whole_file(path, durable=True) as part, part.open("wb") as file:
         write_tensors(file, "restoreformer", sets, network_config(net))
 
 

@@ -44,7 +44,15 @@ def parse_options(root_path: str, is_train: bool = True) -> Any:
     opt, arguments = _stock_parse_options(root_path, is_train)
     check_options(opt)
     check_folders(opt)
+    if is_train:
+        SeededSampler.batch_size = _batch_size(opt)
     return opt, arguments
+
+
+def _batch_size(opt: dict[str, Any]) -> int:
+    """Images that a process takes at once, as BasicSR's ``build_dataloader`` has it."""
+    of_one = int(opt["datasets"]["train"]["batch_size_per_gpu"])
+    return of_one if opt["dist"] else of_one * max(1, opt["num_gpu"])
 
 
 REPLACEMENTS = {
