@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from restoreformer.datasets.bad_records import BadRecords
 from restoreformer.datasets.components import find_boxes, locations, read_boxes
-from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation, file_generator
+from restoreformer.datasets.degradation import build_degradation, file_generator
 from restoreformer.datasets.sampling import SeededIndex
 from restoreformer.errors import RestoreFormerError
 from restoreformer.geometry import REGIONS
@@ -83,8 +83,8 @@ class BlindFaceDataset(Dataset[FaceSample]):
             than ``gt_size`` or not square, in training only once such are more than ``max_bad_share``.
     """
 
+    SCHEMA: ClassVar[type] = BlindFaceOptions
     OPTIONS: ClassVar[tuple[str, ...]] = tuple(f.name for f in fields(BlindFaceOptions))
-    NESTED_OPTIONS: ClassVar[dict[str, tuple[str, ...]]] = {"degradation": DEGRADATION_KEYS}
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt

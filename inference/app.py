@@ -34,6 +34,8 @@ NAMED_MODELS = [name for name in FILES if name.startswith("RestoreFormer") and n
 UPSCALES = [1, 2, 4]
 # Seconds: how often files are looked through, and the age at which they go while the program runs.
 CLEAN_EVERY, KEEP_FOR = 3600, 24 * 3600
+# Of an upload, in bytes: more than the largest photos have, less than would fill a disk.
+LARGEST_UPLOAD = 200 * 2**20
 HEADING = """# RestoreFormer
 Restores the faces of a photo. The photo goes to the machine that serves this page, and nowhere else."""
 
@@ -147,6 +149,7 @@ def serve(page: "gradio.Blocks", host: str, port: int | None) -> None:
         ssr_mode=False,
         footer_links=[],
         run_history=False,
+        max_file_size=LARGEST_UPLOAD,
     )
     sys.stderr.write(f"open {url}\n")
     page.block_thread()

@@ -13,7 +13,7 @@ import PIL.TiffImagePlugin
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import SUFFIXES, Image, read_bytes, write
+from restoreformer.images import SUFFIXES, Image, read_bytes, refuse_size, write
 
 _JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 
@@ -63,8 +63,8 @@ def read_photo(path: Path) -> Photo:
     """
     data = read_bytes(path)
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    photo = _decode(data, flags)
-    if photo is None and data.startswith(_JPEG) and (part := _decode(data + _END_OF_JPEG, flags)) is not None:
+    photo = _decode(data, flags, path)
+    if photo is None and data.startswith(_JPEG) and (part := _decode(data + _END_OF_JPEG, flags, path)) is not None:
         raise CutOffError(path, part)
     if photo is None:
         raise RestoreFormerError(
@@ -92,13 +92,13 @@ def read_part(path: Path) -> tuple[Photo, str | None]:
         return error.photo, str(error)
 
 
-def _decode(data: bytes, flags: int) -> NDArray[Any] | None:
+def _decode(data: bytes, flags: int, path: Path) -> NDArray[Any] | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         if error.code == cv2.Error.STS_NO_MEM:
             raise MemoryError(str(error)) from error
-        # A header that claims a size beyond OpenCV's limits.
+        refuse_size(error, f"in {path}")
         return None
 
 
@@ -129,7 +129,7 @@ def _is_tiff(data: bytes) -> bool:
 def _with_alpha(data: bytes, colours: Photo, path: Path, has_alpha: bool | None) -> Photo:
     # OpenCV does not turn pictures with alpha, and in TIFFs of 8 bits it multiplies colours by it.
     if not _is_tiff(data) or colours.dtype == np.uint16:
-        whole = _decode(data, cv2.IMREAD_UNCHANGED)
+        whole = _decode(data, cv2.IMREAD_UNCHANGED, path)
         if whole is not None and whole.shape[2:] == (4,) and np.array_equal(whole[:, :, :3], colours):
             return whole
         if has_alpha is None:

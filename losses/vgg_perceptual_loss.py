@@ -1,7 +1,8 @@
 """The perceptual loss on VGG features (Eq. 9 and 17)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from basicsr.archs.vgg_arch import NAMES
@@ -25,9 +26,11 @@ class _VGGPerceptualLoss(nn.Module):
     Subclasses fill :attr:`vgg`.
     """
 
+    # vgg16 or vgg19.
+    NETWORK: ClassVar[str]
+
     def __init__(
         self,
-        network: str,
         normalize: nn.Module,
         layer_weights: Mapping[str, float],
         criterion: str,
@@ -35,15 +38,22 @@ class _VGGPerceptualLoss(nn.Module):
         unit: bool,
     ) -> None:
         super().__init__()
+        if problems := list(self.option_problems({"layer_weights": layer_weights})):
+            raise RestoreFormerError(f"Expected other options: {'; '.join(problems)}.")
         self.layer_weights = dict(layer_weights)
-        names = NAMES[network]
-        if unknown := sorted(set(self.layer_weights) - set(names)):
-            raise RestoreFormerError(f"Expected layers among {', '.join(names)}, got {', '.join(unknown)}.")
+        names = NAMES[self.NETWORK]
         self.distance = elementwise(criterion)
         self.loss_weight = loss_weight
         self.unit = unit
-        self.vgg = VGGFeatures(network, {names.index(layer): layer for layer in self.layer_weights})
+        self.vgg = VGGFeatures(self.NETWORK, {names.index(layer): layer for layer in self.layer_weights})
         self.normalize = normalize
+
+    @classmethod
+    def option_problems(cls, block: Mapping[str, Any]) -> Iterator[str]:
+        """What is wrong in a block of options that its signature does not tell; for ``restoreformer.options``."""
+        for layer in block.get("layer_weights") or {}:
+            if layer not in NAMES[cls.NETWORK]:
+                yield f"layer_weights: {layer} is no layer: expected one of {', '.join(NAMES[cls.NETWORK])}"
 
     def forward(self, result: Tensor, gt: Tensor) -> Tensor:
         """Images ``(n, 3, h, w)``, RGB, [-1, 1]; gradients to ``result`` only."""
@@ -76,6 +86,8 @@ class VGG19PerceptualLoss(_VGGPerceptualLoss):
         RestoreFormerError: an unknown layer or criterion, or weights that cannot be had.
     """
 
+    NETWORK = "vgg19"
+
     def __init__(
         self,
         layer_weights: Mapping[str, float] | None = None,
@@ -85,7 +97,7 @@ class VGG19PerceptualLoss(_VGGPerceptualLoss):
         unit: bool = False,
     ) -> None:
         layer_weights = PAPER_LAYERS if layer_weights is None else layer_weights
-        super().__init__("vgg19", ImageNetNormalize(), layer_weights, criterion, loss_weight, unit)
+        super().__init__(ImageNetNormalize(), layer_weights, criterion, loss_weight, unit)
         load_frozen(self.vgg, weights, "perceptual loss")
 
 
@@ -107,6 +119,8 @@ class EdgeVGG16PerceptualLoss(_VGGPerceptualLoss):
         RestoreFormerError: an unknown layer or criterion, or weights that cannot be had.
     """
 
+    NETWORK = "vgg16"
+
     def __init__(
         self,
         weights: str | Path,
@@ -116,5 +130,5 @@ class EdgeVGG16PerceptualLoss(_VGGPerceptualLoss):
         unit: bool = True,
     ) -> None:
         layer_weights = EDGE_LAYERS if layer_weights is None else layer_weights
-        super().__init__("vgg16", CaffeNormalize(), layer_weights, criterion, loss_weight, unit)
+        super().__init__(CaffeNormalize(), layer_weights, criterion, loss_weight, unit)
         load_frozen(self.vgg.features, weights, "perceptual loss")

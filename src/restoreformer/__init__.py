@@ -5,7 +5,14 @@ everything into BasicSR's registries; ``restoreformer.inference.face_restorer.Fa
 photos.
 """
 
+import os
+
 from restoreformer import _compat
+
+# Pixels beyond which OpenCV refuses an image before it decodes it: a few kilobytes may claim gigabytes. Larger than any
+# camera's; who has larger ones sets it otherwise. OpenCV reads it when it is first imported.
+LARGEST_IMAGE = "OPENCV_IO_MAX_IMAGE_PIXELS"
+os.environ.setdefault(LARGEST_IMAGE, str(2**28))
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restoreformer import LARGEST_IMAGE
 from restoreformer.errors import RestoreFormerError
 from restoreformer.whole_file import whole_file
 
@@ -22,16 +24,30 @@ def decode(data: bytes | None, what: str) -> Image:
     """An encoded image as BGR ``(h, w, 3)``, turned as its EXIF data say.
 
     Raises:
-        RestoreFormerError: ``data`` is missing or no image; ``what`` says whose it was.
+        RestoreFormerError: ``data`` is missing, no image, or one that is too large; ``what`` says whose it was.
     """
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error:
-        # A header that claims a size beyond OpenCV's limits.
+    except cv2.error as error:
+        refuse_size(error, what)
         image = None
     if image is None:
         raise RestoreFormerError(f"Expected an image {what}, got {len(data or b'')} bytes that are none.")
     return image.astype(np.uint8, copy=False)
+
+
+def refuse_size(error: cv2.error, what: str) -> None:
+    """Tell of an image that OpenCV did not decode because its header claims more pixels than are allowed.
+
+    Raises:
+        RestoreFormerError: it is so; ``what`` says which image.
+    """
+    if "CV_IO_MAX_IMAGE" in str(error):
+        most = os.environ.get(LARGEST_IMAGE, 2**30)
+        raise RestoreFormerError(
+            f"Expected an image of at most {most} pixels {what}, its header claims more: set {LARGEST_IMAGE} if it "
+            "is so."
+        ) from error
 
 
 def read_bytes(path: Path) -> bytes:

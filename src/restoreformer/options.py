@@ -73,6 +73,10 @@ def check_folders(opt: Options) -> None:
 def _problems(opt: Options) -> Iterator[str]:
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
+    if no_blocks := list(_no_blocks(opt)):
+        # All that follows looks into them.
+        yield from no_blocks
+        return
     model = _registered(MODEL_REGISTRY, {"type": opt.get("model_type")})
     if model is None:
         yield _unregistered("model_type", opt.get("model_type"), MODEL_REGISTRY.keys())
@@ -83,6 +87,18 @@ def _problems(opt: Options) -> Iterator[str]:
     for key, block in opt.items():
         if key.startswith("network_") and _is_ours(kind := _registered(ARCH_REGISTRY, block)):
             yield from _network(key, block, kind, opt)
+
+
+def _no_blocks(opt: Options) -> Iterator[str]:
+    """What must be a block of options, and is none."""
+    for key in ("datasets", "path", "train", "val", "logger"):
+        if not isinstance(opt.get(key), Mapping | None):
+            yield f"{key} is {opt[key]!r}: expected a block of options"
+    if opt.get("datasets", {}) is None:
+        yield "datasets is empty: expected a block of options"
+    for phase, block in _items(opt.get("datasets")):
+        if not isinstance(block, Mapping):
+            yield f"datasets: {phase} is {block!r}: expected a block of options"
 
 
 def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
@@ -232,6 +248,8 @@ def _train_block(where: str, block: Any, kind: str | None) -> Iterator[str]:
 def _loss(where: str, block: Options, kind: Any) -> Iterator[str]:
     """A loss's arguments, and whether it can be built of them; those with weights of a network are not built here."""
     problems = list(_against_signature(where, block, kind))
+    if not problems and hasattr(kind, "option_problems"):
+        problems = [f"{where}: {problem}" for problem in kind.option_problems(block)]
     yield from problems
     if problems or "weights" in _parameters(kind):
         return
@@ -254,9 +272,21 @@ def _dataset(where: str, block: Any) -> Iterator[str]:
         yield f"{where}: prefetch_mode is {block['prefetch_mode']}: expected cuda, or ~ for none"
     if block.get("persistent_workers") and not block.get("num_worker_per_gpu"):
         yield f"{where}: persistent_workers is on, but there are no workers: num_worker_per_gpu"
-    for key, allowed in kind.NESTED_OPTIONS.items():
-        if block.get(key) is not None:
-            yield from _unknown(f"{where}: {key}", block[key], allowed)
+    yield from mistyped(where, block, _parameters(kind.SCHEMA))
+    if isinstance(block.get("degradation"), Mapping):
+        yield from _degradation(f"{where}: degradation", block["degradation"])
+
+
+def _degradation(where: str, block: Options) -> Iterator[str]:
+    from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation
+
+    problems = list(_unknown(where, block, DEGRADATION_KEYS))
+    yield from problems
+    if not problems:
+        try:
+            build_degradation(block)
+        except RestoreFormerError as error:
+            yield f"{where}: {error}"
 
 
 def check_arguments(where: str, block: Options, kind: Callable[..., Any]) -> None:
@@ -266,20 +296,17 @@ def check_arguments(where: str, block: Options, kind: Callable[..., Any]) -> Non
         RestoreFormerError: names every key that it does not take, with the nearest that it does, every one that it
             wants, and every value of another type.
     """
-    if problems := list(_arguments(where, block, kind)):
+    if problems := list(_against_signature(where, block, kind)):
         raise RestoreFormerError(f"Expected other options: {'; '.join(problems)}")
-
-
-def _arguments(where: str, block: Options, kind: Callable[..., Any]) -> Iterator[str]:
-    yield from _against_signature(where, block, kind)
-    yield from mistyped(where, block, _parameters(kind))
 
 
 def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[str]:
     """A network's arguments, and whether it can be built of them and takes the images of the datasets."""
     import torch
 
-    problems = list(_arguments(where, block, kind))
+    problems = list(_against_signature(where, block, kind))
+    # Whole numbers of a network count something.
+    problems += [f"{where}: {k} is {v}: expected 1 or more" for k, v in block.items() if _is_below_one(v)]
     yield from problems
     if problems:
         return
@@ -296,13 +323,18 @@ def _network(where: str, block: Options, kind: Any, opt: Options) -> Iterator[st
             yield f"datasets: {phase}: gt_size is {size}: {where} takes multiples of {multiple}"
 
 
+def _is_below_one(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in values)
+
+
 def _items(block: Any) -> Iterable[tuple[str, Any]]:
     return block.items() if isinstance(block, Mapping) else ()
 
 
 def _registered(registry: Any, block: Any) -> Any:
     name = block.get("type") if isinstance(block, Mapping) else None
-    return registry.get(name) if name in registry else None
+    return registry.get(name) if isinstance(name, str) and name in registry else None
 
 
 def _is_ours(kind: Any) -> bool:
@@ -312,7 +344,7 @@ def _is_ours(kind: Any) -> bool:
 def _type_problem(where: str, block: Any, registry: Any) -> Iterator[str]:
     if not isinstance(block, Mapping):
         yield f"{where} is {block!r}, where a block of options is expected"
-    elif block.get("type") not in registry:
+    elif _registered(registry, block) is None:
         yield _unregistered(f"{where}: type", block.get("type"), registry.keys())
 
 
@@ -323,10 +355,13 @@ def _unregistered(where: str, name: Any, known: Iterable[str]) -> str:
 def _against_signature(
     where: str, block: Options, kind: Callable[..., Any], given: Iterable[str] = (), also: Iterable[str] = ()
 ) -> Iterator[str]:
-    """Keys that ``kind`` does not take, and arguments that it wants; ``given`` are passed by others."""
+    """Keys that ``kind`` does not take, arguments that it wants, and values that it does not; ``given`` are passed by
+    others."""
     named = {name: p for name, p in _parameters(kind).items() if name not in given}
     yield from _unknown(where, block, {"type", *named, *also})
     yield from _missing(where, block, [name for name, p in named.items() if p.default is p.empty])
+    if isinstance(block, Mapping):
+        yield from mistyped(where, block, named)
 
 
 def _parameters(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
