@@ -1,8 +1,38 @@
+import struct
+import subprocess
+import sys
+import zlib
+
 import numpy as np
 import pytest
 import torch
 
-from restoreformer.images import tiled, to_batch, to_image, to_images, to_tensor
+from restoreformer.errors import RestoreFormerError
+from restoreformer.images import read, tiled, to_batch, to_image, to_images, to_tensor
+from restoreformer.inference.photos import read_photo
+
+
+def claiming(path, side):
+    """A PNG of some hundred bytes that claims to be square, with this side."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9999))), (b"IEND", b""))
+    chunks = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    return path
+
+
+@pytest.mark.parametrize("reader", [read, read_photo])
+def test_images_that_claim_to_be_huge_are_refused_by_their_headers(reader, tmp_path):
+    told = r"at most \d+ pixels in .*bomb.png, its header claims more: set OPENCV_IO"
+    with pytest.raises(RestoreFormerError, match=told):
+        reader(claiming(tmp_path / "bomb.png", 50_000))
+
+
+def test_the_limit_stands_where_this_package_comes_before_opencv(tmp_path):
+    bomb = claiming(tmp_path / "bomb.png", 17_000)
+    code = f"import restoreformer; from restoreformer.images import *; read(Path({str(bomb)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "at most 268435456 pixels" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("count, shape", [(1, (2, 3)), (2, (2, 6)), (3, (4, 6)), (5, (4, 9)), (9, (6, 9))])

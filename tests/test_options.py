@@ -10,7 +10,7 @@ from basicsr.utils.options import ordered_yaml
 import restoreformer.plugin  # noqa: F401
 from restoreformer.datasets.degradation import PRESETS, build_degradation
 from restoreformer.errors import RestoreFormerError
-from restoreformer.options import check_folders, check_options
+from restoreformer.options import check_folders, check_options, read_options
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "options").rglob("*.yml"))
@@ -219,7 +219,7 @@ def test_what_is_missing_is_told(opt, block, key, told):
         (("network_g",), "attn_resolutions", [17], r"network_g: Expected attn_resolutions among \[16\]"),
         (("network_g",), "head_size", 7, "network_g: Expected heads"),
         (("datasets", "train"), "gt_size", 500, "gt_size is 500: network_g takes multiples of 32"),
-        (("datasets", "train"), "degradation", 5, "degradation is 5, where a block of options is expected"),
+        (("datasets", "train"), "degradation", 5, "degradation is 5: expected a block of options"),
         (("datasets",), "trian", {}, "datasets: trian is not a phase: did you mean train"),
         (("train", "optim_g"), "type", "AdamW", "type AdamW is not an optimizer that BasicSR knows: Adam"),
         (("train",), "pixel_opt", 1, "train: pixel_opt is 1, where a block of options is expected"),
@@ -228,7 +228,7 @@ def test_what_is_missing_is_told(opt, block, key, told):
         ((), "network_d", None, "train: gan_opt is given, but there is no network_d for it"),
         ((), "network_d", None, "path: pretrain_network_d is given, but there is no network_d"),
         (("path",), "pretrain_network_g", None, "name the file of stage 1, or write none for a random dictionary"),
-        (("train",), "gan_start_iter", None, "train: gan_start_iter is empty: expected a number, or leave it out"),
+        (("train",), "gan_start_iter", None, "train: gan_start_iter is empty: expected a whole number of 1"),
         (("train",), "ema_decay", None, "train: ema_decay is empty"),
         (("train",), "total_iter", 2.5, "train: total_iter is 2.5: expected a whole number of 1 or more"),
         (("train", "scheduler"), "milestones", 5, "milestones is 5: expected a list of iterations"),
@@ -252,8 +252,8 @@ def test_what_is_missing_is_told(opt, block, key, told):
         (("network_g",), "ch_mult", 4, "network_g: ch_mult is 4: expected a list of whole numbers"),
         (("network_g",), "n_embed", 64.5, "network_g: n_embed is 64.5: expected a whole number"),
         (("network_g",), "fusion", True, "network_g: fusion is True: expected text"),
-        (("network_g",), "head_size", -8, "network_g: Expected heads"),
-        (("network_g",), "n_embed", -5, "network_g: Trying to create tensor with negative dimension"),
+        (("network_g",), "head_size", -8, "network_g: head_size is -8: expected 1 or more"),
+        (("network_g",), "n_embed", -5, "network_g: n_embed is -5: expected 1 or more"),
     ],
 )
 def test_what_cannot_be_is_told(opt, block, key, value, told):
@@ -338,6 +338,14 @@ def test_metrics_are_checked():
     opt["val"]["metrics"]["psnr"]["crop_boarder"] = 0
     with pytest.raises(RestoreFormerError, match="crop_boarder is not an option: did you mean crop_border"):
         check_options(opt)
+
+
+def test_yaml_that_runs_code_is_refused(tmp_path):
+    target = tmp_path / "ran"
+    (tmp_path / "evil.yml").write_text(f"name: !!python/object/apply:os.mkdir ['{target}']")
+    with pytest.raises(RestoreFormerError, match=r"Expected an option file at .*evil.yml, could not read it"):
+        read_options(tmp_path / "evil.yml")
+    assert not target.exists()
 
 
 def test_other_peoples_models_are_left_alone():
