@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -25,16 +25,20 @@ from restoreformer.images import Image, squared, to_tensor
 from restoreformer.parallel import use_one_thread
 
 
-class FaceSample(TypedDict):
-    """One item: images ``(3, size, size)``, RGB, [-1, 1]; boxes ``[x1, y1, x2, y2]`` in pixels, float32."""
-
+class _Images(TypedDict):
     lq: Tensor
     gt: Tensor
     lq_path: str
     gt_path: str
-    loc_left_eye: NotRequired[Tensor]
-    loc_right_eye: NotRequired[Tensor]
-    loc_mouth: NotRequired[Tensor]
+
+
+class FaceSample(_Images, total=False):
+    """One item: images ``(3, size, size)``, RGB, [-1, 1]; boxes ``[x1, y1, x2, y2]`` in pixels, float32, where there is
+    a ``component_path``."""
+
+    loc_left_eye: Tensor
+    loc_right_eye: Tensor
+    loc_mouth: Tensor
 
 
 @dataclass(frozen=True)

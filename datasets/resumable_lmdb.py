@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import lmdb
 from filelock import FileLock, Timeout
@@ -176,7 +176,7 @@ class ResumableLmdb:
         self._journal.flush()
         os.fsync(self._journal.fileno())
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ResumableLmdb":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

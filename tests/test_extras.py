@@ -1,6 +1,5 @@
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from restoreformer.inference.uploads import KeptRestorers
 from restoreformer.inference.upsampling import Upsampler
 
 CPU = torch.device("cpu")
+tomllib = pytest.importorskip("tomllib", reason="Python 3.11 is the first to read TOML")
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 USES = {
     ("app", "gradio"): lambda folder: build_page(KeptRestorers(pytest.fail), ["net.pth"], folder),
