@@ -56,6 +56,12 @@ def test_what_is_not_whole_is_passed_over(opt, tmp_path, spoil, told):
     assert opt["path"]["pretrain_network_d"].endswith("models/net_d_9.pth")
 
 
+def test_networks_that_are_not_resumed_may_be_gone(opt, tmp_path):
+    opt["path"]["ignore_resume_networks"] = ["network_d"]
+    (tmp_path / "models" / "net_d_10.pth").unlink()
+    assert load_resume_state(opt)["iter"] == 10 and "pretrain_network_d" not in opt["path"]
+
+
 def test_a_run_does_not_begin_anew_over_checkpoints_that_are_broken(opt, tmp_path):
     for path in (tmp_path / "states").iterdir():
         cut(path)

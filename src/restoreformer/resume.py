@@ -71,9 +71,10 @@ def _newest(opt: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _networks(opt: dict[str, Any], iteration: str) -> Iterator[Path]:
-    """The files of the networks that a checkpoint belongs to."""
+    """The files of the networks that are resumed with a state."""
+    ignored = opt["path"].get("ignore_resume_networks") or ()
     for key in opt:
-        if key.startswith("network_") and opt[key] is not None:
+        if key.startswith("network_") and opt[key] is not None and key not in ignored:
             yield Path(opt["path"]["models"]) / f"net_{key.removeprefix('network_')}_{iteration}.pth"
 
 
