@@ -27,6 +27,7 @@ LOADER |= {"num_prefetch_queue", "pin_memory", "persistent_workers"}
 LOADER_SET_BY_BASICSR = {"phase", "scale"}
 VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics", "tb_images"}
 LOGGER = {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"}
+WANDB = {"project", "resume_id"}
 OPTIMIZERS = ("Adam",)  # all that BasicSR 1.4.2 knows
 
 
@@ -201,6 +202,8 @@ def _training(opt: Options, model: Any) -> Iterator[str]:
     yield from _missing("datasets: train", (opt.get("datasets") or {}).get("train"), loader)
     yield from _unknown("logger", opt.get("logger"), LOGGER)
     yield from _missing("logger", opt.get("logger"), ("print_freq", "save_checkpoint_freq"))
+    if isinstance(wandb := (opt.get("logger") or {}).get("wandb"), Mapping):
+        yield from _unknown("logger: wandb", wandb, WANDB)
     for phase in opt.get("datasets") or {}:
         if phase.split("_")[0] == "test":
             yield f"datasets: {phase} is not for training: BasicSR validates on val"
