@@ -334,7 +334,7 @@ class FaceModel(ResumableModel):
     ) -> None:
         """Load every tensor or stop; ``none`` leaves ``net`` random.
 
-        With ``strict_load_*: false`` BasicSR's own loading, which logs what differs.
+        With ``strict_load_*: false`` what fits is loaded, and the log tells what does not, as with BasicSR.
         """
         net = self.get_bare_model(net)
         if load_path == NO_FILE:
@@ -342,7 +342,10 @@ class FaceModel(ResumableModel):
             get_root_logger().warning(f"{type(net).__name__} is RANDOM at first (path: none).")
             return
         if not strict:
-            super().load_network(net, load_path, strict, param_key)
+            # Read as all files are: BasicSR reads pickles of any content where torch still does.
+            tensors = dict(read_checkpoint(load_path, param_key).tensors)
+            self._print_different_keys_loading(net, tensors, strict)
+            net.load_state_dict(tensors, strict=False)
             return
         stage_1, new = (net.STAGE_1, net.new_tensors) if isinstance(net, VQAutoencoder) else (None, ())
         left = load_weights(net, read_checkpoint(load_path, param_key), (stage_1,) if stage_1 else (), new)

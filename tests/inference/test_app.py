@@ -4,6 +4,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from urllib.parse import urlsplit
 
 import cv2
@@ -13,7 +15,7 @@ import pytest
 from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.inference import app
-from restoreformer.inference.app import check_address
+from restoreformer.inference.app import LARGEST_UPLOAD, check_address
 from restoreformer.inference.face_restorer import FaceRestorer
 
 
@@ -109,6 +111,24 @@ def test_a_photo_is_restored_in_a_browser(tmp_path, browser, program, model, ast
     process.terminate()
     assert process.wait(30) == 0, process.stderr.read()
     assert not list((tmp_path / "served").glob("restoreformer_*"))
+
+
+@pytest.mark.slow
+def test_uploads_are_limited(tmp_path, program):
+    url, _ = program
+
+    def upload(size):
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        request = urllib.request.Request(f"{url}gradio_api/upload", head + bytes(size) + b"\r\n--x--\r\n")
+        request.add_header("Content-Type", "multipart/form-data; boundary=x")
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+
+    assert upload(1000) == 200
+    with pytest.raises(urllib.error.HTTPError, match="413"):
+        upload(LARGEST_UPLOAD + 1)
+    # Nothing of it stays.
+    assert sum(p.stat().st_size for p in (tmp_path / "served").rglob("*") if p.is_file()) < LARGEST_UPLOAD / 100
 
 
 @pytest.fixture

@@ -128,3 +128,29 @@ def test_best_metrics(stage1, model, tmp_path, caplog):
     assert again.best_metrics["others"] == {"psnr": best}
     (tmp_path / "states" / "1.best_metrics.json").write_text("{")
     assert resumed(stage1, tmp_path, caplog)[0].best_metrics == {}
+
+
+def test_what_fits_is_loaded_without_strict(stage1, model, tmp_path, caplog):
+    model.save(0, 1)
+    path = tmp_path / "models" / "net_g_1.pth"
+    content = torch.load(path, weights_only=True)
+    kept, another = "decoder.conv_out.weight", "decoder.conv_out.bias"
+    content["params"] = {kept: content["params"][kept] + 1, another: torch.ones(5), "strange": torch.ones(1)}
+    del content["config"]
+    torch.save(content, path)
+    stage1["path"] |= {"pretrain_network_g": str(path), "strict_load_g": False}
+    again = build_model(stage1)
+    assert torch.equal(again.net_g.state_dict()[kept], content["params"][kept])
+    assert "Size different, ignore [decoder.conv_out.bias]" in caplog.text and "strange" in caplog.text
+
+
+def test_a_pickle_that_runs_code_is_not_run_without_strict_either(stage1, tmp_path):
+    class Runs:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"params": {"x": Runs()}}, tmp_path / "evil.pth")
+    stage1["path"] |= {"pretrain_network_g": str(tmp_path / "evil.pth"), "strict_load_g": False}
+    with pytest.raises(RestoreFormerError, match="a pickle that holds more than tensors"):
+        build_model(stage1)
+    assert not (tmp_path / "ran").exists()
