@@ -13,7 +13,7 @@ from basicsr.utils.dist_util import master_only
 from torch import nn
 
 from restoreformer.archs.checkpoint import save_checkpoint
-from restoreformer.distributed import process_count
+from restoreformer.distributed import of_all_processes, process_count
 from restoreformer.errors import RestoreFormerError
 from restoreformer.models.execution import ExecutionModel
 from restoreformer.resume import PASSED_OVER
@@ -40,7 +40,7 @@ class ResumableModel(ExecutionModel):
         """
         if current_iter == -1:
             return
-        processes = self._of_all_processes({"random": random_state(), "parts": self.parts_state()})
+        processes = of_all_processes({"random": random_state(), "parts": self.parts_state()})
         if self.opt["rank"] != 0:
             return
         state = {
@@ -66,14 +66,6 @@ class ResumableModel(ExecutionModel):
         super().validation(dataloader, current_iter, tb_logger, save_img)
         if current_iter == self._saved_iter:
             self._write_best_metrics(current_iter)
-
-    @staticmethod
-    def _of_all_processes(state: dict[str, Any]) -> list[dict[str, Any]]:
-        states: list[Any] = [state]
-        if process_count() > 1:
-            states = [None] * process_count()
-            torch.distributed.all_gather_object(states, state)
-        return states
 
     def parts_state(self) -> dict[str, Any]:
         """What a stage's own parts in this process must know to go on: tensors and plain values."""

@@ -86,10 +86,15 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return value / process_count()
 
 
+def of_all_processes(value: Any) -> list[Any]:
+    """Each process's ``value``, anything that can be pickled, that of the first process first."""
+    gathered: list[Any] = [value]
+    if process_count() > 1:
+        gathered = [None] * process_count()
+        distributed.all_gather_object(gathered, value)
+    return gathered
+
+
 def rows_of_all_processes(rows: NDArray[Any]) -> NDArray[Any]:
-    """The rows of every process's array, those of the first process first."""
-    if process_count() == 1:
-        return rows
-    gathered: list[Any] = [None] * process_count()
-    distributed.all_gather_object(gathered, rows)
-    return np.concatenate(gathered)
+    """The rows of every process's array ``(n, ...)``, those of the first process first."""
+    return np.concatenate(of_all_processes(rows))

@@ -51,6 +51,16 @@ BLOCK = Kind("a block of options", lambda v: isinstance(v, Mapping))
 ITERATIONS = whole(1, 10**12, or_float=True)
 WEIGHT = number(0, 1e12)
 
+
+def _are_weights(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else value if _is_list(value) else [None]
+    return all(map(WEIGHT.holds, values))
+
+
+def _is_betas(value: Any) -> bool:
+    return _is_list(value) and len(value) == 2 and all(_is_number(v) and 0 <= v < 1 for v in value)
+
+
 # By the names of keys, which mean the same wherever they stand.
 VALUES: dict[str, Kind] = {
     **dict.fromkeys(("datasets", "path", "train", "val", "logger", "metrics", "dist_params", "wandb"), BLOCK),
@@ -67,14 +77,14 @@ VALUES: dict[str, Kind] = {
     **dict.fromkeys(("interval", "until", "skip_bad_batches"), whole(0)),
     **dict.fromkeys(("manual_seed", "seed"), whole(0, 2**62)),
     **dict.fromkeys(("loss_weight", "style_weight", "attention_lr_factor"), WEIGHT),
-    "name": Kind("text, in quotes if it looks like a number", lambda v: TEXT.holds(v)),
-    "layer_weights": Kind("weights of 0 or more", lambda v: _are_weights(v)),
+    "name": Kind("text, in quotes if it looks like a number", TEXT.holds),
+    "layer_weights": Kind("weights of 0 or more", _are_weights),
     "warmup_iter": whole(-1, 10**12, or_float=True),
     "ema_decay": Kind("a number of 0 or more and below 1", lambda v: _is_number(v) and 0 <= v < 1),
     "lr": number(0, 10),
     "weight_decay": number(0, 1),
     "eps": number(0, 1),
-    "betas": Kind("two numbers of 0 or more and below 1", lambda v: _is_betas(v)),
+    "betas": Kind("two numbers of 0 or more and below 1", _is_betas),
     "gamma": number(0, 1),
     "milestones": several(whole(0, 10**12, or_float=True), "iterations"),
     "periods": several(ITERATIONS, "iterations"),
@@ -94,15 +104,6 @@ NAMES = {"name", "suffix", "weights", "component_path", "resume_state", "project
 # Where ~ is no way to say "the default", though nothing else sees to it.
 NEVER_EMPTY = {"gan_start_iter", "identity_start_iter", "ema_decay", "warmup_iter", "eye_roi_size", "mouth_roi_size"}
 NEVER_EMPTY |= {"skip_bad_batches", "lr", "betas", "gamma", "milestones"}
-
-
-def _are_weights(value: Any) -> bool:
-    values = value.values() if isinstance(value, Mapping) else value if _is_list(value) else [None]
-    return all(map(WEIGHT.holds, values))
-
-
-def _is_betas(value: Any) -> bool:
-    return _is_list(value) and len(value) == 2 and all(_is_number(v) and 0 <= v < 1 for v in value)
 
 
 def value_problems(opt: Options) -> Iterator[str]:
