@@ -6,6 +6,7 @@ import restoreformer.plugin  # noqa: F401  # isort: skip  (first: it makes basic
 import pytest
 import torch
 import training
+from load import watch
 from measuring import machine, operations, peak_memory, ratio, report
 from measuring.five_passes import FivePasses
 
@@ -29,6 +30,21 @@ def test_ratios_operations_and_memory():
     backward = lambda: torch.autograd.grad(layer(x).sum(), (x, layer.weight))  # noqa: E731
     assert operations(backward) == 3 * operations(lambda: layer(x))
     assert peak_memory(lambda: torch.ones(50, 1_000_000).sum(), torch.device("cpu")) == pytest.approx(200e6, rel=0.1)
+
+
+def test_a_run_is_watched_with_its_workers(tmp_path):
+    """Three files and 64 MiB in a child of a child."""
+    worker = "held = bytearray(b'1' * 2**26); files = [open(__file__) for _ in range(3)]; import time; time.sleep(3)"
+    (tmp_path / "worker.py").write_text(worker)
+    parent = "import subprocess, sys; print('x' * 1023, flush=True); subprocess.run([sys.executable, sys.argv[1]])"
+    (tmp_path / "parent.py").write_text(parent)
+    words = [str(tmp_path / "parent.py"), str(tmp_path / "worker.py")]
+    samples, status = watch(words, tmp_path / "log.txt", interval=0.1)
+    assert status == 0 and len(samples) > 10
+    most, least = (pick(samples, key=lambda sample: sample.memory) for pick in (max, min))
+    assert 64 * 2**20 < most.memory < 120 * 2**20 and least.memory < 30 * 2**20
+    # Three of each process are there from its start.
+    assert most.files - least.files == 6 and most.printed == 1024
 
 
 def test_a_table_and_its_json_say_where_they_come_from(tmp_path, capsys):
