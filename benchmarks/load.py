@@ -1,7 +1,7 @@
 """Memory, open files and log of a long run: the shipped programs, watched from outside (Linux).
 
 python benchmarks/load.py --json docs/benchmarks/load_photos.json -- \
-    inference/inference_restoreformer.py --input PHOTOS --output results/load --model FILE --yes
+    inference/inference_restoreformer.py --input PHOTOS --output results/load --model FILE
 python benchmarks/load.py --json docs/benchmarks/load_training.json -- basicsr/train.py -opt OPTIONS.yml
 
 What follows -- is run by this Python. Once a second the memory and the open files that it and its workers hold are
