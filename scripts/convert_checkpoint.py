@@ -3,6 +3,7 @@
 python scripts/convert_checkpoint.py RestoreFormer.ckpt RestoreFormer.safetensors
 python scripts/convert_checkpoint.py net_g_latest.pth RestoreFormer.pth --format gfpgan
 python scripts/convert_checkpoint.py net_g_latest.pth RestoreFormer.pth --publish
+python scripts/convert_checkpoint.py net_g_latest.pth small.safetensors --half
 """
 
 import argparse
@@ -127,6 +128,21 @@ def left_out(sets: Mapping[str, Checkpoint], leave_out: Sequence[str]) -> list[s
     return list(names)
 
 
+def halved(checkpoint: Checkpoint) -> Checkpoint:
+    """The same in half precision (float16), which is read into float32 networks again.
+
+    Raises:
+        RestoreFormerError: a tensor has values that half precision does not reach.
+    """
+    tensors = {name: v.half() if v.is_floating_point() else v for name, v in checkpoint.tensors.items()}
+    for name, v in tensors.items():
+        if (v.isinf() & checkpoint.tensors[name].isfinite()).any():
+            raise RestoreFormerError(
+                f"Expected values within half precision's 65504, but {name} has larger ones: leave out --half."
+            )
+    return checkpoint._replace(tensors=tensors)
+
+
 def check_written(path: Path, sets: Mapping[str, Checkpoint], config: Mapping[str, Any]) -> None:
     """Read a file again, build its network, and hold all of it against what was to be written.
 
@@ -173,6 +189,8 @@ def convert(args: argparse.Namespace) -> None:
     names = left_out(sets, args.leave_out)
     for c in sets.values():
         build_from_checkpoint(c, tuple(NETWORKS), chosen.config, chosen.source)
+    if args.half:
+        sets = {key: halved(c) for key, c in sets.items()}
     config = network_config(net)
     print(f"configuration, {chosen.how}: {', '.join(f'{key}: {value}' for key, value in config.items())}")
     wrong = misread(next(iter(sets.values())), config)
@@ -207,6 +225,7 @@ def main() -> None:
         metavar="BEGINNING",
         help="of names that are no part of the network, or config",
     )
+    parser.add_argument("--half", action="store_true", help="half precision, in half the size")
     parser.add_argument("--publish", action="store_true", help="put 8 digits of the file's SHA-256 into its name")
     try:
         convert(parser.parse_args())

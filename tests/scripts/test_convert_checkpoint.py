@@ -275,6 +275,28 @@ def test_published_files_carry_their_hash(net, convert, tmp_path):
     assert reason.startswith("error: Expected params_ema in ") and "got tensors by themselves" in reason
 
 
+def test_half_precision_in_half_the_size(net, face, convert, tmp_path):
+    path, out = tmp_path / "net.pth", tmp_path / "half.safetensors"
+    save_checkpoint(path, net)
+    assert "405 tensors, read again and the same" in convert(path, out, "--half")
+    assert out.stat().st_size == pytest.approx(sum(v.numel() for v in net.state_dict().values()) * 2, rel=0.03)
+    found = read_checkpoint(out)
+    assert all(torch.equal(found.tensors[k], v.half()) for k, v in net.state_dict().items())
+    again = build_from_checkpoint(found)
+    assert {v.dtype for v in again.state_dict().values()} == {torch.float32}
+    rounded = RestoreFormer(**NARROW).eval()
+    rounded.load_state_dict({k: v.half().float() for k, v in net.state_dict().items()})
+    with torch.no_grad():
+        assert torch.equal(again(face), rounded(face))
+    large = fill(RestoreFormer(**NARROW))
+    large.decoder.conv_out.bias.data[1] = 65520
+    save_checkpoint(path, large)
+    reason = convert(path, tmp_path / "other.safetensors", "--half")
+    assert (
+        "65504, but decoder.conv_out.bias has larger ones" in reason and not (tmp_path / "other.safetensors").exists()
+    )
+
+
 def test_an_output_is_never_the_input(convert, tmp_path):
     """Told before the input is read, which here is no network."""
     (tmp_path / "net.pth").write_text("no network")
