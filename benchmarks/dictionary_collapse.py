@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from measuring.training_log import losses, read_log
 
 from restoreformer.program import option_parser
 
@@ -38,18 +39,7 @@ def train(name: str, renewal: dict[str, object]) -> str:
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(opt, sort_keys=False))
         subprocess.run([sys.executable, "-W", "ignore", "basicsr/train.py", "-opt", str(path)], cwd=ROOT, check=True)
-    return max(folder.glob("train_*.log")).read_text()
-
-
-def read_curve(log: str) -> list[dict[str, float]]:
-    """One dict for each line of losses, with its iteration."""
-    number = r"([-+.\de]+)"
-    rows = []
-    for line in log.splitlines():
-        if found := re.search(r"iter:\s*([\d,]+), lr", line):
-            values = {c: float(m[1]) for c in COLUMNS if (m := re.search(rf"{c}: {number}", line))}
-            rows.append({"iteration": int(found[1].replace(",", "")), **values})
-    return rows
+    return read_log(folder)
 
 
 def draw(curves: dict[str, list[dict[str, float]]], output: Path) -> None:
@@ -78,7 +68,7 @@ def main() -> None:
     print("| --- |" + " --- |" * (len(COLUMNS) + 1))
     for name, renewal in SETTINGS.items():
         log = train("collapse_" + re.sub(r"\W+", "_", name), renewal)
-        rows = curves[name] = read_curve(log)
+        rows = curves[name] = losses(log, COLUMNS)
         at = {r["iteration"]: r for r in rows}
         cells = [", ".join(f"{at[i][c]:.4g}" for i in (20, 100, 300)) for c in COLUMNS]
         psnr = re.findall(r"# psnr: ([\d.]+)", log)[-1]

@@ -9,6 +9,7 @@ import training
 from load import watch
 from measuring import machine, operations, peak_memory, ratio, report
 from measuring.five_passes import FivePasses
+from measuring.training_log import losses, read_log, validations
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,6 +31,30 @@ def test_ratios_operations_and_memory():
     backward = lambda: torch.autograd.grad(layer(x).sum(), (x, layer.weight))  # noqa: E731
     assert operations(backward) == 3 * operations(lambda: layer(x))
     assert peak_memory(lambda: torch.ones(50, 1_000_000).sum(), torch.device("cpu")) == pytest.approx(200e6, rel=0.1)
+
+
+def test_a_log_is_read(tmp_path):
+    """Two parts, as of a training that was killed after its validation and lost the last twenty iterations."""
+    line = "2026-01-01 INFO: [x..][epoch:  0, iter: {i}, lr:(5.000e-04,)] [eta: 0:01:00] l_pix: {a:.4e} l_pixel: 7 "
+    first = [
+        line.format(i="     980", a=0.5),
+        line.format(i="   1,000", a=0.25),
+        "Validation faces",
+        "\t # psnr: 21.5\tBest",
+    ]
+    (tmp_path / "train_x_1.log").write_text("\n".join([*first, line.format(i="   1,020", a=0.125)]) + "\n")
+    again = [
+        line.format(i="   1,020", a=-1),
+        line.format(i="   1,040", a=2),
+        "\t # psnr: 22\tBest",
+        "\t # angle: 1e-1\tBest",
+    ]
+    (tmp_path / "train_x_2.log").write_text("\n".join(again))
+    log = read_log(tmp_path)
+    assert [(r["iteration"], r["l_pix"]) for r in losses(log, ["l_pix"])] == [
+        (980, 0.5), (1000, 0.25), (1020, -1), (1040, 2)
+    ]  # fmt: skip
+    assert validations(log) == [{"iteration": 1000, "psnr": 21.5}, {"iteration": 1040, "psnr": 22, "angle": 0.1}]
 
 
 def test_a_run_is_watched_with_its_workers(tmp_path):
