@@ -89,14 +89,21 @@ def test_stage_2_begins_with_a_dictionary_without_them(tmp_path, small_net):
 
 
 def test_half_precision_reaches_what_is_asked_with(small_net):
-    """The first level computes in bfloat16 here, and its feature is handed on."""
+    """The first level computes in bfloat16 here, and its feature is handed on.
+
+    Both look up the same entries: one of a random dictionary that is confused with its neighbour, as rounding does
+    on some processors and not on others, changes all of the image.
+    """
     net = fill(RestoreFormer(extra_attn_resolutions=[32, 64], **small_net))
     half = copy.deepcopy(net)
     set_precision(half, "bf16")
     x = golden_input(1, 3, 32, 32)
+    seen = {}
+    net.quantize.register_forward_hook(lambda m, i, out: seen.update(found=out))
+    half.quantize.register_forward_hook(lambda m, i, out: seen["found"])
     with torch.no_grad():
         expected, found = net(x), half(x)
-    assert found.dtype == torch.float32 and 0 < (found - expected).norm() < 0.1 * expected.norm()
+    assert found.dtype == torch.float32 and 0 < (found - expected).norm() < 0.05 * expected.norm()
 
 
 def test_where_they_cannot_be(small_net):
