@@ -1,11 +1,12 @@
 """Every row of Table 4 through BasicSR's pipeline from its own option file, as benchmarks/ablation.py does in full."""
 
 import copy
+import json
 import re
 import shutil
 
 import pytest
-from ablation import ROOT, ROWS, STAGE_1, shrink
+from ablation import RECOGNITION, ROOT, ROWS, STAGE_1, means, shrink
 from test_options import load
 from test_pipeline import passed, run
 
@@ -13,6 +14,7 @@ from restoreformer.archs.fusion import FUSIONS
 from restoreformer.options import check_options
 
 ABLATION = ROOT / "options" / "ablation"
+FILES = [*ROWS.values(), RECOGNITION]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def as_dict(opt):
     return {k: as_dict(v) for k, v in opt.items()} if isinstance(opt, dict) else opt
 
 
-@pytest.mark.parametrize("file", ROWS.values())
+@pytest.mark.parametrize("file", FILES)
 def test_a_row_trains_from_its_own_option_file(file, root, small, forks):
     opt = as_dict(small(f"options/ablation/{file}.yml"))
     opt["logger"]["print_freq"] = 1
@@ -51,7 +53,7 @@ def test_a_row_trains_from_its_own_option_file(file, root, small, forks):
 
 
 def test_the_files_of_table_4_differ_in_their_fusion_alone():
-    files = [load(ABLATION / f"{file}.yml") for file in list(ROWS.values())[:6]]
+    files = [load(ABLATION / f"{file}.yml") for file in ROWS.values()]
     assert [opt["network_g"]["fusion"] for opt in files] == list(FUSIONS)
     paper = load(ROOT / "options" / "train_restoreformer.yml")
     for opt in files:
@@ -73,5 +75,14 @@ def test_the_recognition_oriented_files_differ_in_their_encoder_alone():
 
 
 def test_the_small_files_are_right(small):
-    for file in (*STAGE_1.values(), *(f"options/ablation/{file}.yml" for file in ROWS.values())):
+    for file in (*STAGE_1.values(), *(f"options/ablation/{file}.yml" for file in FILES)):
         check_options(copy.deepcopy(small(file)))
+
+
+def test_means_over_seeds(tmp_path):
+    """By hand: of 1, 2 and 6 the mean is 3."""
+    values = [("Input", 7.0), *((f"exp1, seed {i}", v) for i, v in enumerate((1.0, 2.0, 6.0))), ("GT", "infinity")]
+    evaluations = [{"method": method, "figures": {"PSNR": {"value": v}}} for method, v in values]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"evaluations": evaluations}))
+    expected = "|  | PSNR |\n| --- | --- |\n| Input | 7.00 |\n| exp1 | 3.00 (1.00, 6.00) |\n| GT | ∞ |\n"
+    assert means(tmp_path / "evaluation.json") == expected
