@@ -63,15 +63,19 @@ def _is_betas(value: Any) -> bool:
 
 # By the names of keys, which mean the same wherever they stand.
 VALUES: dict[str, Kind] = {
-    **dict.fromkeys(("datasets", "path", "train", "val", "logger", "metrics", "dist_params", "wandb"), BLOCK),
+    **dict.fromkeys(
+        ("datasets", "path", "train", "val", "logger", "metrics", "dist_params", "wandb", "io_backend"), BLOCK
+    ),
     **dict.fromkeys(("model_type", "type", "gan_type", "reduction", "suffix", "resume_state", "project"), TEXT),
-    **dict.fromkeys(("resume_id", "input_order", "prefetch_mode", "amp"), TEXT),
+    **dict.fromkeys(("resume_id", "input_order", "prefetch_mode", "amp", "backend"), TEXT),
     **dict.fromkeys(("adaptive_gan_weight", "checkpointing", "compile", "use_hflip", "save_img", "pbar"), FLAG),
     **dict.fromkeys(("use_tb_logger", "test_y_channel", "pin_memory", "persistent_workers"), FLAG),
     **dict.fromkeys(("find_unused_parameters", "fused", "foreach", "amsgrad"), FLAG),
     **dict.fromkeys(("total_iter", "print_freq", "save_checkpoint_freq", "val_freq"), ITERATIONS),
     **dict.fromkeys(("gan_start_iter", "identity_start_iter"), ITERATIONS),
-    **dict.fromkeys(("batch_size_per_gpu", "gt_size", "num_images", "dataset_enlarge_ratio", "batch_size"), whole(1)),
+    **dict.fromkeys(
+        ("batch_size_per_gpu", "gt_size", "num_images", "dataset_enlarge_ratio", "batch_size", "scale"), whole(1)
+    ),
     **dict.fromkeys(("num_prefetch_queue", "eye_roi_size", "mouth_roi_size", "size"), whole(1)),
     **dict.fromkeys(("skip_images", "num_worker_per_gpu", "validation_seed", "tb_images", "crop_border"), whole(0)),
     **dict.fromkeys(("interval", "until", "skip_bad_batches"), whole(0)),
@@ -82,6 +86,8 @@ VALUES: dict[str, Kind] = {
     "warmup_iter": whole(-1, 10**12, or_float=True),
     "ema_decay": Kind("a number of 0 or more and below 1", lambda v: _is_number(v) and 0 <= v < 1),
     "lr": number(0, 10),
+    "port": number(1, 65535),
+    "eye_enlarge_ratio": number(0.1, 10),
     "weight_decay": number(0, 1),
     "eps": number(0, 1),
     "betas": Kind("two numbers of 0 or more and below 1", _is_betas),

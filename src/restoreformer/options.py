@@ -25,6 +25,16 @@ PATH_SET_BY_BASICSR = {"experiments_root", "models", "training_states", "log", "
 LOADER = {"name", "type", "batch_size_per_gpu", "num_worker_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"}
 LOADER |= {"num_prefetch_queue", "pin_memory", "persistent_workers"}
 LOADER_SET_BY_BASICSR = {"phase", "scale"}
+# BasicSR's datasets that stand in files of ours: what they must have, and what they may.
+FOLDERS = {
+    "SingleImageDataset": {"name", "dataroot_lq", "io_backend"},
+    "PairedImageDataset": {"name", "dataroot_lq", "dataroot_gt", "io_backend"},
+}
+FOLDER_OPTIONS = {"meta_info_file", "mean", "std", "color", "filename_tmpl", "gt_size", "use_hflip", "use_rot"}
+IO_BACKEND = {"type", "server_list_cfg", "client_cfg", "sys_path"}
+IO_BACKENDS = ("disk", "lmdb", "memcached")
+# What BasicSR starts several processes with.
+DIST_PARAMS = {"backend", "port"}
 VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics", "tb_images"}
 LOGGER = {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"}
 WANDB = {"project", "resume_id"}
@@ -97,6 +107,8 @@ def _no_blocks(opt: Options) -> Iterator[str]:
             yield f"{key} is {opt[key]!r}: expected a block of options"
     if opt.get("datasets", {}) is None:
         yield "datasets is empty: expected a block of options"
+    if not isinstance(generator := opt.get("network_g", {}), Mapping):
+        yield f"network_g is {generator!r}, where a block of options is expected"
     for phase, block in _items(opt.get("datasets")):
         if not isinstance(block, Mapping):
             yield f"datasets: {phase} is {block!r}: expected a block of options"
@@ -111,7 +123,11 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
     paths = {f"{stem}{label}" for stem in ("pretrain_network_", "param_key_", "strict_load_") for label in labels}
     yield from _unknown("path", opt.get("path"), {*PATH, *paths, *model.PATH_OPTIONS}, PATH_SET_BY_BASICSR)
     yield from _registered_types(opt, model)
+    if "dist_params" in opt:
+        yield from _unknown("dist_params", opt["dist_params"], DIST_PARAMS)
     is_train = opt.get("is_train", "train" in opt)
+    if not is_train and "train" in (opt.get("datasets") or {}):
+        yield "train is missing, which datasets: train is for"
     yield from _val(opt, is_train)
     if is_train:
         yield from _training(opt, model)
@@ -135,10 +151,24 @@ def _registered_types(opt: Options, model: Any) -> Iterator[str]:
         yield from _type_problem(f"datasets: {phase}", block, DATASET_REGISTRY)
         kind = _registered(DATASET_REGISTRY, block)
         if kind is not None and not _is_ours(kind):
-            # BasicSR's hand out [0, 1] without a word unless they are told.
-            for key in ("mean", "std"):
-                if block.get(key) != [0.5, 0.5, 0.5]:
-                    yield f"datasets: {phase}: {key} is {block.get(key)}: write [0.5, 0.5, 0.5], for images in [-1, 1]"
+            yield from _folder(f"datasets: {phase}", block)
+            if kind.__name__ == "PairedImageDataset" and opt.get("scale") is None:
+                yield f"scale is missing, which datasets: {phase} needs: write 1"
+
+
+def _folder(where: str, block: Options) -> Iterator[str]:
+    """A dataset of BasicSR's."""
+    if required := FOLDERS.get(block["type"]):
+        yield from _unknown(where, block, {*LOADER, *FOLDER_OPTIONS, *required}, LOADER_SET_BY_BASICSR)
+        yield from _missing(where, block, sorted(required))
+    if isinstance(backend := block.get("io_backend"), Mapping):
+        yield from _unknown(f"{where}: io_backend", backend, IO_BACKEND)
+        if backend.get("type") not in IO_BACKENDS:
+            yield f"{where}: io_backend: type is {backend.get('type')}: expected {', '.join(IO_BACKENDS)}"
+    # They hand out [0, 1] without a word unless they are told.
+    for key in ("mean", "std"):
+        if block.get(key) != [0.5, 0.5, 0.5]:
+            yield f"{where}: {key} is {block.get(key)}: write [0.5, 0.5, 0.5], for images in [-1, 1]"
 
 
 def _val(opt: Options, is_train: bool) -> Iterator[str]:
