@@ -127,11 +127,19 @@ def _title(file: PhotoFile) -> str:
     return str(file.name.with_name(file.path.name))
 
 
+def silence_opencv() -> None:
+    """Of a damaged file the summary speaks."""
+    if hasattr(cv2.utils, "logging"):
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    else:
+        # Up to 4.10.
+        cv2.setLogLevel(0)  # type: ignore[attr-defined]
+
+
 def main() -> None:
     args = parser().parse_args()
     keep_freed_memory()
-    # Of a damaged file the summary speaks.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     try:
         files = list_photos(args.input, args.recursive, args.output)
         whole = restore_files(make_run(args), files, args.skip_existing)

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES, Image, read_bytes, refuse_size, write
 
-_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+_JPEG, _SCAN_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+# Those that OpenCV turns as their EXIF data say in some versions only.
+_TURNED_HERE = (b"\x89PNG", b"RIFF")
+_ORIENTATION = 0x0112
 
 # (h, w) grey, (h, w, 3) BGR or (h, w, 4) BGRA, of uint8 or uint16, as OpenCV has them.
 Photo = NDArray[np.unsignedinteger[Any]]
@@ -62,9 +65,12 @@ def read_photo(path: Path) -> Photo:
         RestoreFormerError: the file cannot be read, or holds no picture, several, or numbers of another kind.
     """
     data = read_bytes(path)
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    photo = _decode(data, flags, path)
-    if photo is None and data.startswith(_JPEG) and (part := _decode(data + _END_OF_JPEG, flags, path)) is not None:
+    turned_here = data.startswith(_TURNED_HERE)
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_IGNORE_ORIENTATION if turned_here else 0)
+    # Some versions of OpenCV take a part of a JPEG for the whole.
+    cut_off = data.startswith(_JPEG) and not _has_end(data)
+    photo = None if cut_off else _decode(data, flags, path)
+    if cut_off and (part := _decode(data + _END_OF_JPEG, flags, path)) is not None:
         raise CutOffError(path, part)
     if photo is None:
         raise RestoreFormerError(
@@ -74,10 +80,11 @@ def read_photo(path: Path) -> Photo:
         raise RestoreFormerError(f"Expected 8 or 16 bits a colour in {path}, got {photo.dtype}: convert it.")
     if data.startswith(_JPEG):  # JPEG has neither alpha nor frames.
         return photo
-    frames, has_alpha = _header(data)
+    frames, has_alpha, orientation = _header(data)
     if frames > 1:
         raise RestoreFormerError(f"Expected one picture in {path}, got {frames}: restore them one by one.")
-    return photo if has_alpha is False else _with_alpha(data, photo, path, has_alpha)
+    photo = photo if has_alpha is False else _with_alpha(data, photo, path, has_alpha)
+    return _upright(photo, orientation) if turned_here else photo
 
 
 def read_part(path: Path) -> tuple[Photo, str | None]:
@@ -102,14 +109,33 @@ def _decode(data: bytes, flags: int, path: Path) -> NDArray[Any] | None:
         return None
 
 
-def _header(data: bytes) -> tuple[int, bool | None]:
-    """How many frames, and whether there is alpha; None where Pillow does not tell."""
+def _has_end(jpeg: bytes) -> bool:
+    """Whether the end's mark comes anywhere behind the segments, of which one may hold a smaller JPEG with its own."""
+    at = len(_JPEG)
+    while at + 4 <= len(jpeg) and jpeg[at : at + 2] != _SCAN_OF_JPEG:
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return _END_OF_JPEG in jpeg[at:]
+
+
+def _header(data: bytes) -> tuple[int, bool | None, int]:
+    """How many frames, whether there is alpha, None where Pillow does not tell, and EXIF's number of how it lies."""
     try:
         with _open(data) as image:
-            return getattr(image, "n_frames", 1), image.has_transparency_data
+            return getattr(image, "n_frames", 1), image.has_transparency_data, image.getexif().get(_ORIENTATION, 1)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         # OpenCV has read it, so it is a picture; whether it has alpha is seen there.
-        return 1, None
+        return 1, None, 1
+
+
+def _upright(photo: Photo, orientation: int) -> Photo:
+    """A photo turned and mirrored by EXIF's number, 1 to 8; 1, and what is no such number, leave it as it is."""
+    if orientation in (5, 6, 7, 8):
+        photo = photo.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        photo = photo[::-1]
+    if orientation in (2, 3, 6, 7):
+        photo = photo[:, ::-1]
+    return np.ascontiguousarray(photo)
 
 
 def _open(data: bytes) -> PIL.Image.Image:
@@ -138,7 +164,8 @@ def _with_alpha(data: bytes, colours: Photo, path: Path, has_alpha: bool | None)
             raise RestoreFormerError(f"Expected {path} upright or without alpha, got 16 bits with both: turn it.")
     try:
         with _open(data) as image:
-            turned = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGBA"))
+            upright = image if data.startswith(_TURNED_HERE) else PIL.ImageOps.exif_transpose(image)
+            turned = np.asarray(upright.convert("RGBA"))
     except (OSError, PIL.Image.DecompressionBombError) as error:
         raise RestoreFormerError(f"Expected {path} upright or without alpha, could not turn it: {error}") from error
     return cv2.cvtColor(turned, cv2.COLOR_RGBA2BGRA).astype(np.uint8, copy=False)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 SERVER = """
 import json, os, runpy, sys
+sys.path.remove("")  # what -P does, from Python 3.11 on
 import cv2, scipy.stats, torch._dynamo
 
 for line in sys.stdin:
@@ -79,7 +80,7 @@ class Forks:
 
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        command = [sys.executable, "-P", "-W", "ignore", "-c", SERVER]
+        command = [sys.executable, "-W", "ignore", "-c", SERVER]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.server = subprocess.Popen(command, text=True, env=environment, **pipes)

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import safe_open
@@ -17,6 +17,8 @@ from safetensors import safe_open
 from restoreformer.errors import RestoreFormerError
 
 AGAIN = "fetch or copy it again."
+# A file within the archive of a TorchScript program, and of no other.
+SCRIPT = "constants.pkl"
 # How torch's message names what a pickle asks for.
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -41,11 +43,7 @@ def read_tensors(path: Path) -> Mapping[Any, Any]:
         file.seek(0)
         try:
             # Of a path torch would go by the suffix.
-            content = (
-                _read_safetensors(path)
-                if is_safetensors(path)
-                else torch.load(file, map_location="cpu", weights_only=True)
-            )
+            content = _read_safetensors(path) if is_safetensors(path) else _read_torchs(file)
         except Exception as error:
             raise RestoreFormerError(
                 f"Expected a file of tensors at {path}, got {_instead(path, head, error)}"
@@ -60,6 +58,14 @@ def is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         # Eight bytes say how long the JSON is that follows. No torch file has a brace there.
         return file.read(9)[8:] == b"{"
+
+
+def _read_torchs(file: BinaryIO) -> Any:
+    # Of which torch before 2.6 makes a program, whatever weights_only says.
+    if zipfile.is_zipfile(file) and any(Path(n).name == SCRIPT for n in zipfile.ZipFile(file).namelist()):
+        raise UnpicklingError("a program")
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def _instead_of_torchs(path: Path, error: Exception) -> str:
         return f"one that is cut short or damaged: {AGAIN}"
     if "data.pkl" not in names:
         return "a ZIP archive of other files: unpack it, and name the network file in it."
-    if "constants.pkl" in names:
+    if SCRIPT in names:
         return "a TorchScript program, which would have to be run: get its tensors as safetensors where it comes from."
     if isinstance(error, UnpicklingError):
         return _refused(error)

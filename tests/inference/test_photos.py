@@ -75,7 +75,9 @@ def test_deep_files_come_back(tmp_path):
 
 def test_what_a_kind_of_file_cannot_hold_is_left_out(tmp_path):
     deep = RGBA.astype(np.uint16) * np.uint16(257)
-    for suffix, shape in ((".jpg", (5, 7, 3)), (".webp", (5, 7, 4)), (".bmp", (5, 7, 4))):
+    # Alpha in BMP is known to OpenCV from 4.11 on.
+    bmp = cv2.imdecode(cv2.imencode(".bmp", RGBA)[1], cv2.IMREAD_UNCHANGED).shape
+    for suffix, shape in ((".jpg", (5, 7, 3)), (".webp", (5, 7, 4)), (".bmp", bmp)):
         write_photo(tmp_path / f"photo{suffix}", deep)
         assert cv2.imread(str(tmp_path / f"photo{suffix}"), cv2.IMREAD_UNCHANGED).shape == shape
     # Of opaque ones every kind holds the colours.
@@ -91,10 +93,14 @@ def test_what_is_no_photo_is_told(tmp_path):
     }
     for name, (kind, told) in cases.items():
         frames[0].save(tmp_path / name, kind, save_all=True, append_images=frames[1:])
+        # OpenCV reads GIF from 4.11 on.
+        if not cv2.haveImageReader(str(tmp_path / name)):
+            told = "bytes that OpenCV does not read"
         with pytest.raises(RestoreFormerError, match=told):
             read_photo(tmp_path / name)
     frames[0].save(tmp_path / "still", "GIF")
-    assert read_photo(tmp_path / "still").shape == (5, 7, 3)
+    if cv2.haveImageReader(str(tmp_path / "still")):
+        assert read_photo(tmp_path / "still").shape == (5, 7, 3)
     cv2.imwrite(str(tmp_path / "float.tiff"), RGBA[:, :, :3].astype(np.float32))
     with pytest.raises(RestoreFormerError, match="Expected 8 or 16 bits a colour in .*, got float32"):
         read_photo(tmp_path / "float.tiff")
