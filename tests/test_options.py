@@ -254,6 +254,9 @@ def test_what_is_missing_is_told(opt, block, key, told):
         (("network_g",), "fusion", True, "network_g: fusion is True: expected text"),
         (("network_g",), "head_size", -8, "network_g: head_size is -8: expected 1 or more"),
         (("network_g",), "n_embed", -5, "network_g: n_embed is -5: expected 1 or more"),
+        (("datasets", "train"), "eye_enlarge_ratio", -1, "eye_enlarge_ratio is -1: expected a number from 0.1 to 10"),
+        ((), "dist_params", {"bakend": "nccl"}, "dist_params: bakend is not an option: did you mean backend"),
+        ((), "dist_params", {"backend": "nccl", "port": 0}, "dist_params: port is 0: expected a number from 1"),
     ],
 )
 def test_what_cannot_be_is_told(opt, block, key, value, told):
@@ -262,6 +265,36 @@ def test_what_cannot_be_is_told(opt, block, key, value, told):
         target = target[name]
     target[key] = value
     with pytest.raises(RestoreFormerError, match=told):
+        check_options(opt)
+
+
+def test_a_file_that_trains_needs_its_block(opt):
+    del opt["train"]
+    with pytest.raises(RestoreFormerError, match="train is missing, which datasets: train is for"):
+        check_options(opt)
+
+
+@pytest.mark.parametrize(
+    "key, value, told",
+    [
+        ("dataroot_lp", "x", "datasets: test: dataroot_lp is not an option: did you mean dataroot_lq"),
+        ("io_backend", "disk", "datasets: test: io_backend is 'disk': expected a block of options"),
+        ("io_backend", {"type": "dsik"}, "datasets: test: io_backend: type is dsik: expected disk, lmdb, memcached"),
+        ("io_backend", {"typ": "disk"}, "datasets: test: io_backend: typ is not an option: did you mean type"),
+        ("name", None, "datasets: test: name is missing"),
+    ],
+)
+def test_blocks_of_basicsrs_datasets(key, value, told):
+    opt = load(ROOT / "options" / "test_celeba.yml")
+    opt["datasets"]["test"][key] = value
+    with pytest.raises(RestoreFormerError, match=told):
+        check_options(opt)
+
+
+def test_pairs_need_a_scale():
+    opt = load(ROOT / "options" / "test_celeba.yml")
+    del opt["scale"]
+    with pytest.raises(RestoreFormerError, match="scale is missing, which datasets: test needs: write 1"):
         check_options(opt)
 
 

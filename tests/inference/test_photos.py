@@ -31,7 +31,7 @@ def encoded(kind, image, turned=1, **options):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+@pytest.mark.parametrize("turned", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
 @pytest.mark.parametrize("mode", MODES)
 def test_files_are_read_as_pillow_reads_them_upright(tmp_path, mode, kind, turned):
@@ -121,6 +121,17 @@ def test_what_there_is_of_a_photo_that_is_cut_off(tmp_path, astronaut):
     assert np.abs(caught.value.photo[:200].astype(int) - astronaut[:200]).mean() < 4
     (tmp_path / "photo.jpg").write_bytes(whole[:100])
     with pytest.raises(RestoreFormerError, match="got 100 bytes that OpenCV does not read"):
+        read_photo(tmp_path / "photo.jpg")
+
+
+def test_the_end_of_a_small_picture_within_is_not_the_photos(tmp_path, astronaut, face):
+    whole, small = (cv2.imencode(".jpg", image)[1].tobytes() for image in (astronaut, face[::4, ::4]))
+    segment = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
+    photo = whole[:2] + segment + whole[2:]
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    assert (read_photo(tmp_path / "photo.jpg") == cv2.imdecode(np.frombuffer(whole, np.uint8), 1)).all()
+    (tmp_path / "photo.jpg").write_bytes(photo[: len(photo) * 2 // 3])
+    with pytest.raises(CutOffError):
         read_photo(tmp_path / "photo.jpg")
 
 
