@@ -1,4 +1,4 @@
-# Two commands on a machine with Python 3.10, 3.11 or 3.12 and make:
+# Two commands on a machine with Python 3.11 (or 3.12) and make:
 #   make demo [DATA=folder]   installs into .venv, trains, tests and restores on real faces
 #   make test                 installs into .venv if need be, lints, checks types, runs the tests
 
