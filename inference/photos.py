@@ -112,8 +112,10 @@ def _decode(data: bytes, flags: int, path: Path) -> NDArray[Any] | None:
 def _has_end(jpeg: bytes) -> bool:
     """Whether the end's mark comes anywhere behind the segments, of which one may hold a smaller JPEG with its own."""
     at = len(_JPEG)
-    while at + 4 <= len(jpeg) and jpeg[at : at + 2] != _SCAN_OF_JPEG:
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    while jpeg[at : at + 1] == b"\xff" and at + 4 <= len(jpeg) and jpeg[at : at + 2] != _SCAN_OF_JPEG:
+        # Any number of 0xff may stand before a mark.
+        is_fill = jpeg[at + 1] == 0xFF
+        at += 1 if is_fill else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
     return _END_OF_JPEG in jpeg[at:]
 
 

@@ -127,7 +127,8 @@ def test_what_there_is_of_a_photo_that_is_cut_off(tmp_path, astronaut):
 def test_the_end_of_a_small_picture_within_is_not_the_photos(tmp_path, astronaut, face):
     whole, small = (cv2.imencode(".jpg", image)[1].tobytes() for image in (astronaut, face[::4, ::4]))
     segment = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
-    photo = whole[:2] + segment + whole[2:]
+    # And fill bytes before a mark.
+    photo = whole[:2] + segment + b"\xff\xff" + whole[2:]
     (tmp_path / "photo.jpg").write_bytes(photo)
     assert (read_photo(tmp_path / "photo.jpg") == cv2.imdecode(np.frombuffer(whole, np.uint8), 1)).all()
     (tmp_path / "photo.jpg").write_bytes(photo[: len(photo) * 2 // 3])
