@@ -16,6 +16,8 @@ from torch import Tensor, distributed
 from restoreformer.errors import RestoreFormerError
 
 _PORT = "29500"  # torch's own default
+# The oldest torch that leaves a group when a process ends; 2.4 may wait for good for one that has left before.
+_LEAVES = "2.6"
 
 
 def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **options: Any) -> None:
@@ -52,9 +54,8 @@ def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **o
 
 def _leave() -> None:
     # A thread of gloo's that outlives the interpreter aborts the process (pytorch issue 190489), and BasicSR's scripts
-    # leave no group. After an exception the others may still wait for this process, and leaving would wait for them; in
-    # torch 2.4 it may wait for good for a process that has left before.
-    if distributed.is_initialized() and not hasattr(sys, "last_type") and torch.__version__ >= "2.6":
+    # leave no group. After an exception the others may still wait for this process, and leaving would wait for them.
+    if distributed.is_initialized() and not hasattr(sys, "last_type") and torch.__version__ >= _LEAVES:
         distributed.destroy_process_group()
 
 
