@@ -1,5 +1,6 @@
 """Photos as their files have them, grey or colour, with alpha or without, of 8 or 16 bits, and the way to 8-bit BGR."""
 
+import re
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -9,13 +10,18 @@ import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+import PIL.PngImagePlugin
 import PIL.TiffImagePlugin
+import PIL.WebPImagePlugin
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES, Image, read_bytes, refuse_size, write
 
-_JPEG, _SCAN_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+# Any number of these stands before a mark. Some marks have no length behind them; a scan or the end ends the segments.
+_FILL = re.compile(rb"\xff+")
+_WITHOUT_LENGTH, _LAST_MARKS = {0x01, *range(0xD0, 0xD9)}, {0xD9, 0xDA}
 # Those that OpenCV turns as their EXIF data say in some versions only.
 _TURNED_HERE = (b"\x89PNG", b"RIFF")
 _ORIENTATION = 0x0112
@@ -80,11 +86,11 @@ def read_photo(path: Path) -> Photo:
         raise RestoreFormerError(f"Expected 8 or 16 bits a colour in {path}, got {photo.dtype}: convert it.")
     if data.startswith(_JPEG):  # JPEG has neither alpha nor frames.
         return photo
-    frames, has_alpha, orientation = _header(data)
+    frames, has_alpha = _header(data)
     if frames > 1:
         raise RestoreFormerError(f"Expected one picture in {path}, got {frames}: restore them one by one.")
     photo = photo if has_alpha is False else _with_alpha(data, photo, path, has_alpha)
-    return _upright(photo, orientation) if turned_here else photo
+    return _upright(photo, _orientation(data)) if turned_here else photo
 
 
 def read_part(path: Path) -> tuple[Photo, str | None]:
@@ -112,21 +118,32 @@ def _decode(data: bytes, flags: int, path: Path) -> NDArray[Any] | None:
 def _has_end(jpeg: bytes) -> bool:
     """Whether the end's mark comes anywhere behind the segments, of which one may hold a smaller JPEG with its own."""
     at = len(_JPEG)
-    while jpeg[at : at + 1] == b"\xff" and at + 4 <= len(jpeg) and jpeg[at : at + 2] != _SCAN_OF_JPEG:
-        # Any number of 0xff may stand before a mark.
-        is_fill = jpeg[at + 1] == 0xFF
-        at += 1 if is_fill else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    while (fill := _FILL.match(jpeg, at)) and (place := fill.end()) + 3 <= len(jpeg) and jpeg[place] not in _LAST_MARKS:
+        has_length = jpeg[place] not in _WITHOUT_LENGTH
+        at = place + 1 + (int.from_bytes(jpeg[place + 1 : place + 3], "big") if has_length else 0)
     return _END_OF_JPEG in jpeg[at:]
 
 
-def _header(data: bytes) -> tuple[int, bool | None, int]:
-    """How many frames, whether there is alpha, None where Pillow does not tell, and EXIF's number of how it lies."""
+def _header(data: bytes) -> tuple[int, bool | None]:
+    """How many frames, and whether there is alpha; None where Pillow does not tell."""
     try:
         with _open(data) as image:
-            return getattr(image, "n_frames", 1), image.has_transparency_data, image.getexif().get(_ORIENTATION, 1)
+            return getattr(image, "n_frames", 1), image.has_transparency_data
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         # OpenCV has read it, so it is a picture; whether it has alpha is seen there.
-        return 1, None, 1
+        return 1, None
+
+
+def _orientation(data: bytes) -> int:
+    """EXIF's number of how a picture lies, 1 where it tells none."""
+    exif = PIL.Image.Exif()
+    try:
+        with _open(data) as image:
+            exif.load(image.info.get("exif") or b"")
+            return exif.get(_ORIENTATION, 1)
+    except Exception:
+        # Whatever Pillow stumbles over in a damaged block: the picture itself OpenCV has read.
+        return 1
 
 
 def _upright(photo: Photo, orientation: int) -> Photo:
@@ -141,9 +158,12 @@ def _upright(photo: Photo, orientation: int) -> Photo:
 
 
 def _open(data: bytes) -> PIL.Image.Image:
+    # Without the limit that Pillow has, which a large scan exceeds.
     if _is_tiff(data):
-        # Without the limit that Pillow has, which a large scan exceeds.
         return PIL.TiffImagePlugin.TiffImageFile(BytesIO(data))
+    if data.startswith(_TURNED_HERE):
+        png = data.startswith(_TURNED_HERE[0])
+        return (PIL.PngImagePlugin.PngImageFile if png else PIL.WebPImagePlugin.WebPImageFile)(BytesIO(data))
     with warnings.catch_warnings():
         # Size is for OpenCV to judge, which has decoded it by now.
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)

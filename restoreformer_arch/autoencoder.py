@@ -9,6 +9,9 @@ from restoreformer.archs.blocks import ResidualBlock, straight_through
 from restoreformer.archs.vector_quantizer import VectorQuantizer
 from restoreformer.errors import RestoreFormerError
 
+# Far more than any has: a file's configuration is not to keep a machine busy.
+MOST_LEVELS, MOST_BLOCKS = 12, 100
+
 
 class AutoencoderOutput(NamedTuple):
     """What training needs of one pass.
@@ -48,6 +51,11 @@ class VQAutoencoder(nn.Module):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
+        if len(config["ch_mult"]) > MOST_LEVELS or config["num_res_blocks"] > MOST_BLOCKS:
+            raise RestoreFormerError(
+                f"Expected ch_mult of up to {MOST_LEVELS} levels and num_res_blocks of up to {MOST_BLOCKS}, got "
+                f"{len(config['ch_mult'])} and {config['num_res_blocks']}."
+            )
         if not config["ch_mult"] or config["num_res_blocks"] < 1:
             raise RestoreFormerError(
                 f"Expected ch_mult of one level or more and num_res_blocks of at least 1, got {config['ch_mult']} and "

@@ -105,7 +105,9 @@ def infer_config(checkpoint: Checkpoint) -> dict[str, Any]:
         asking = {int(m[1]) for k in tensors if (m := re.match(r"decoder\.up\.(\d+)\.attn\.", k))}
         ch_mult = [tensors[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] // ch for i in range(levels)]
         z_channels = tensors["encoder.conv_out.weight"].shape[0]
-    except (KeyError, ValueError) as error:
+        if max(attended | asking, default=0) >= levels:
+            raise ValueError("attention beyond the last level")
+    except (ValueError, LookupError, ArithmeticError) as error:
         raise RestoreFormerError(
             f"Expected a RestoreFormer in {checkpoint.path}, but its tensors are those of another network, such as "
             f"{next(iter(tensors))}."

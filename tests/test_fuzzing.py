@@ -27,6 +27,7 @@ from restoreformer.image_source import ImageSource
 from restoreformer.images import decode
 from restoreformer.images import read as read_image
 from restoreformer.inference.photos import read_photo
+from restoreformer.metrics.reference import _read_statistics
 from restoreformer.options import check_options
 
 ROOT = Path(__file__).parents[1]
@@ -144,12 +145,14 @@ def test_lists_of_an_lmdb(faces_lmdb, tmp_path):
             assert str(folder) in str(error)
 
 
-@pytest.mark.parametrize("kind", ["boxes", "network", "state"])
+@pytest.mark.parametrize("kind", ["boxes", "network", "state", "statistics"])
 def test_files_of_tensors(kind, boxes_file, small_net, tmp_path):
-    path = tmp_path / "whole.pth"
-    read = read_boxes if kind == "boxes" else read_checkpoint
+    path = tmp_path / ("whole.npz" if kind == "statistics" else "whole.pth")
+    read: Any = {"boxes": read_boxes, "statistics": _read_statistics}.get(kind, read_checkpoint)
     if kind == "boxes":
         shutil.copy(boxes_file, path)
+    elif kind == "statistics":
+        np.savez_compressed(path, mu=np.zeros(3), sigma=np.eye(3))
     elif kind == "network":
         net = HQDictionary(**{**small_net, "ch": 32, "n_embed": 16})
         save_checkpoint(path, net)
@@ -161,7 +164,7 @@ def test_files_of_tensors(kind, boxes_file, small_net, tmp_path):
         torch.save({"epoch": 1, "iter": 2, "optimizers": [{"state": {0: torch.ones(3)}}], "schedulers": [{}]}, path)
     whole, refused = path.read_bytes(), 0
     for i, data in enumerate(mutated(whole, 300)):
-        target = tmp_path / "mutated.pth"
+        target = tmp_path / f"mutated{path.suffix}"
         target.write_bytes(data)
         try:
             read(target)

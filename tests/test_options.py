@@ -435,3 +435,24 @@ def test_shipped_files_degrade_as_the_presets(preset, files):
         assert (written.anisotropic, written.gray_prob, written.tone_prob, written.color_jitter_prob) == (
             expected.anisotropic, 0, 0, 0
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: 2024-13-45",
+        "name: !!int foo",
+        "name: !!bool x",
+        "name: !!timestamp x",
+        f"name: {'9' * 5000}",
+        f"name: {'[' * 3000}",
+        f"name: {'[' * 60}{']' * 60}",
+        "name: &a {b: *a}",
+        "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9))]),
+    ],
+    ids=["date", "int", "flag", "time", "digits", "open", "deep", "itself", "aliases"],
+)
+def test_text_that_is_no_option_file(text, tmp_path):
+    (tmp_path / "opt.yml").write_text(text)
+    with pytest.raises(RestoreFormerError, match=r"opt\.yml"):
+        read_options(tmp_path / "opt.yml")

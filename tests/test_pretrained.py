@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import socket
 import threading
 
 import pytest
@@ -116,3 +117,23 @@ def test_the_table_is_whole():
     # torchvision names its files after the beginning of their digests.
     for name in ("vgg19-dcbb9e9d.pth", "vgg16-397923af.pth"):
         assert FILES[name].sha256.startswith(name.split("-")[1].split(".")[0])
+
+
+@pytest.mark.parametrize("answer", [b"no HTTP\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"])
+def test_servers_that_speak_something_else(answer, row, monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/net.pth"
+        monkeypatch.setitem(FILES, "net.pth", row._replace(url=url))
+        with pytest.raises(RestoreFormerError, match="could not download it"):
+            find_pretrained("net.pth", tmp_path / "w")
+        thread.join()
+    assert not list((tmp_path / "w").iterdir())

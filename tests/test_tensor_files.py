@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from test_numbers_only import program
 
 from restoreformer.errors import RestoreFormerError
 from restoreformer.tensor_files import read_tensors
@@ -101,3 +102,14 @@ def test_a_tensor_named_config_is_not_lost(tmp_path):
     path = tmp_path / "net.safetensors"
     safetensors.torch.save_file({"config": torch.ones(1)}, path, {"config": "{}"})
     assert torch.equal(read_tensors(path)["config"], torch.ones(1))
+
+
+@pytest.mark.parametrize("behind", [b"", b"PK\5\6junk"])
+def test_a_program_is_not_run(behind, tmp_path):
+    """Whatever else the bytes may look like."""
+    content = program(tmp_path) + behind
+    (tmp_path / "ran").unlink(missing_ok=True)
+    (tmp_path / "net.pth").write_bytes(content)
+    with pytest.raises(RestoreFormerError, match=r"Expected a file of tensors at .*net\.pth"):
+        read_tensors(tmp_path / "net.pth")
+    assert not (tmp_path / "ran").exists()

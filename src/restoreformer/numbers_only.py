@@ -4,9 +4,39 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError, first_line
+from restoreformer.tensor_files import refuse_program
+
+# Kinds of numpy's types that are numbers. The rest may hold addresses, which a pickle could choose.
+NUMBERS = "biufc"
+
+
+def _dtype(name: str, *_: Any) -> np.dtype[Any]:
+    made = np.dtype(name)
+    if made.kind not in NUMBERS:
+        raise pickle.UnpicklingError(f"it holds arrays of {name}, which is no number.")
+    return made
+
+
+class _Array:
+    """In place of numpy's, which could be made upon any memory; an argument of :func:`_empty_array` alone."""
+
+
+def _empty_array(*_: Any) -> NDArray[Any]:
+    """What a pickle then gives its type, shape and content."""
+    return np.empty(0, np.int8)
+
+
+ALLOWED = frozenset({("numpy.core.multiarray", "scalar"), ("_codecs", "encode")})
+MADE_HERE: dict[tuple[str, str], Any] = {
+    ("numpy", "dtype"): _dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+}
 
 
 class _NumbersOnly:
@@ -17,18 +47,11 @@ class _NumbersOnly:
     """
 
     class Unpickler(pickle.Unpickler):
-        ALLOWED = frozenset(
-            {
-                ("numpy", "dtype"),
-                ("numpy", "ndarray"),
-                ("numpy.core.multiarray", "scalar"),
-                ("numpy.core.multiarray", "_reconstruct"),
-                ("_codecs", "encode"),
-            }
-        )
-
         def find_class(self, module: str, name: str) -> Any:
-            if (module.replace("numpy._core", "numpy.core"), name) not in self.ALLOWED:
+            asked = (module.replace("numpy._core", "numpy.core"), name)
+            if asked in MADE_HERE:
+                return MADE_HERE[asked]
+            if asked not in ALLOWED:
                 raise pickle.UnpicklingError(f"it holds a {module}.{name}, which is no number.")
             return super().find_class(module, name)
 
@@ -44,6 +67,8 @@ def load_numbers(path: Path, what: str) -> Any:
         RestoreFormerError: it cannot be read, or holds something else.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_NumbersOnly)
+        with path.open("rb") as file:
+            refuse_program(file)
+            return torch.load(file, map_location="cpu", weights_only=False, pickle_module=_NumbersOnly)
     except Exception as error:
         raise RestoreFormerError(f"Expected {what} in {path}, could not read it: {first_line(error)}") from error

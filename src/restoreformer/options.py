@@ -38,6 +38,8 @@ DIST_PARAMS = {"backend", "port"}
 VAL = {"val_freq", "save_img", "pbar", "suffix", "metrics", "tb_images"}
 LOGGER = {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"}
 WANDB = {"project", "resume_id"}
+# Of an option file: far more than any has.
+MOST_VALUES, DEEPEST = 100_000, 50
 OPTIMIZERS = ("Adam",)  # all that BasicSR 1.4.2 knows
 
 
@@ -440,8 +442,25 @@ def read_options(path: str | Path) -> dict[str, Any]:
     """
     try:
         opt = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        # PyYAML's own errors, and those of what it makes numbers and dates with.
         raise RestoreFormerError(f"Expected an option file at {path}, could not read it: {error}") from error
     if not isinstance(opt, dict):
         raise RestoreFormerError(f"Expected a block of options in {path}, got {type(opt).__name__}.")
+    _refuse_sprawl(opt, path)
     return opt
+
+
+def _refuse_sprawl(opt: dict[str, Any], path: str | Path) -> None:
+    """Stop at values that refer to themselves, or to others often enough to fill the memory (YAML's aliases)."""
+    left, found = MOST_VALUES, [(0, opt)]
+    while found:
+        depth, value = found.pop()
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            raise RestoreFormerError(
+                f"Expected up to {MOST_VALUES:,} options, {DEEPEST} deep, in {path}, got more: leave out what refers "
+                "to itself."
+            )
+        within = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        found += [(depth + 1, item) for item in within]

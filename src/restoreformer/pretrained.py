@@ -6,6 +6,7 @@ the first of those that is set. Whatever is found is held against its SHA-256.
 """
 
 import hashlib
+import http.client
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -154,7 +155,7 @@ def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         download_url_to_file(row.url, str(target), hash_prefix=row.sha256)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
         raise RestoreFormerError(
             f"Expected {name} ({row.megabytes} MB), found it in none of "
             f"{', '.join(map(str, search_folders(folder)))} and could not download it ({error}): fetch {row.url} and "

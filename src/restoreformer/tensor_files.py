@@ -17,8 +17,6 @@ from safetensors import safe_open
 from restoreformer.errors import RestoreFormerError
 
 AGAIN = "fetch or copy it again."
-# A file within the archive of a TorchScript program, and of no other.
-SCRIPT = "constants.pkl"
 # How torch's message names what a pickle asks for.
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -60,11 +58,24 @@ def is_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def _read_torchs(file: BinaryIO) -> Any:
-    # Of which torch before 2.6 makes a program, whatever weights_only says.
-    if zipfile.is_zipfile(file) and any(Path(n).name == SCRIPT for n in zipfile.ZipFile(file).namelist()):
-        raise UnpicklingError("a program")
+def refuse_program(file: BinaryIO) -> None:
+    """Stop before torch is given a TorchScript program, which it may run whatever else it was told: before 2.6 with
+    ``weights_only``, and still without it.
+
+    torch's own reader is asked: others may see another archive in the same bytes.
+
+    Raises:
+        UnpicklingError: it is one.
+    """
+    if torch.serialization._is_zipfile(file):
+        with torch.serialization._open_zipfile_reader(file) as archive:
+            if torch.serialization._is_torchscript_zip(archive):
+                raise UnpicklingError("it is a TorchScript program, which would have to be run")
     file.seek(0)
+
+
+def _read_torchs(file: BinaryIO) -> Any:
+    refuse_program(file)
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -118,7 +129,7 @@ def _instead_of_torchs(path: Path, error: Exception) -> str:
         return f"one that is cut short or damaged: {AGAIN}"
     if "data.pkl" not in names:
         return "a ZIP archive of other files: unpack it, and name the network file in it."
-    if SCRIPT in names:
+    if "constants.pkl" in names:
         return "a TorchScript program, which would have to be run: get its tensors as safetensors where it comes from."
     if isinstance(error, UnpicklingError):
         return _refused(error)

@@ -136,6 +136,22 @@ def test_the_end_of_a_small_picture_within_is_not_the_photos(tmp_path, astronaut
         read_photo(tmp_path / "photo.jpg")
 
 
+def test_marks_without_a_length_and_a_header_of_nothing_but_fill(tmp_path, face):
+    whole = cv2.imencode(".jpg", face)[1].tobytes()
+    (tmp_path / "photo.jpg").write_bytes(whole[:2] + b"\xff\x01" + whole[2:])
+    assert read_photo(tmp_path / "photo.jpg").shape == face.shape
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8" + b"\xff" * 2**22)
+    with pytest.raises(RestoreFormerError, match="that OpenCV does not read"):
+        read_photo(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("exif", [b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"\0"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_damaged_exif_data_tell_nothing(kind, exif, tmp_path):
+    PIL.Image.fromarray(MODES["RGB"]).save(tmp_path / "photo", kind, exif=exif, lossless=True)
+    assert (read_photo(tmp_path / "photo")[:, :, ::-1] == MODES["RGB"]).all()
+
+
 def test_arrays_that_are_no_photos():
     for shape, dtype in (((4,), np.uint8), ((4, 4, 2), np.uint8), ((4, 4, 3), np.float32), ((0, 4, 3), np.uint8)):
         with pytest.raises(RestoreFormerError, match="Expected a photo"):
