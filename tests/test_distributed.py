@@ -11,7 +11,7 @@ import torch
 from torch import distributed
 
 import restoreformer.plugin  # noqa: F401
-from restoreformer.distributed import init_dist, process_count
+from restoreformer.distributed import LEAVES, init_dist, process_count
 from restoreformer.errors import RestoreFormerError
 
 
@@ -56,7 +56,7 @@ def test_slurm_without_a_gpu(tmp_path, monkeypatch):
     assert os.environ["MASTER_ADDR"] == "127.0.0.1"
 
 
-@pytest.mark.skipif(torch.__version__ < "2.6", reason="before torch 2.6 leaving may wait for good")
+@pytest.mark.skipif(torch.__version__ < LEAVES, reason="with an older torch leaving may wait for good")
 @pytest.mark.parametrize("raised", [False, True])
 def test_a_process_leaves_the_group_at_its_end(raised, tmp_path, monkeypatch):
     """Not after an exception: the others may be waiting for it."""

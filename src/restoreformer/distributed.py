@@ -16,8 +16,8 @@ from torch import Tensor, distributed
 from restoreformer.errors import RestoreFormerError
 
 _PORT = "29500"  # torch's own default
-# The oldest torch that leaves a group when a process ends; 2.4 may wait for good for one that has left before.
-_LEAVES = "2.6"
+# The oldest torch that is known to leave a group; 2.4 and 2.7 may wait for good for a process that has left before.
+LEAVES = "2.15"
 
 
 def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **options: Any) -> None:
@@ -55,7 +55,7 @@ def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **o
 def _leave() -> None:
     # A thread of gloo's that outlives the interpreter aborts the process (pytorch issue 190489), and BasicSR's scripts
     # leave no group. After an exception the others may still wait for this process, and leaving would wait for them.
-    if distributed.is_initialized() and not hasattr(sys, "last_type") and torch.__version__ >= _LEAVES:
+    if distributed.is_initialized() and not hasattr(sys, "last_type") and torch.__version__ >= LEAVES:
         distributed.destroy_process_group()
 
 
