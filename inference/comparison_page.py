@@ -109,6 +109,11 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def _on_one_line(name: str) -> str:
+    """A name as the page holds it, from which :func:`_figures` has it again; names of files may have line breaks."""
+    return html.escape(name).replace("\n", "&#10;").replace("\r", "&#13;")
+
+
 def _figures(path: Path) -> Iterator[tuple[str, str]]:
     """Each whole photo of a page: its name, and what stands in the page. One by one: a page may be large."""
     name, lines = "", ""
@@ -159,7 +164,7 @@ class ComparisonPage:
 
     def add(self, name: str, pair: Pair, failure: str | None = None) -> None:
         """A photo before and after, and what went wrong with it."""
-        name, failed = html.escape(name), "" if failure is None else _FAILED.format(html.escape(failure))
+        name, failed = _on_one_line(name), "" if failure is None else _FAILED.format(html.escape(failure))
         with self._writing():
             self._file.write(_PAIR.format(name=name, failed=failed, **pair._asdict()))
 

@@ -75,6 +75,18 @@ def test_a_page_goes_on_where_one_is(tmp_path, face):
     assert write("c", {"a <1>"}) == {"a <1>": True, "c": True} and write("d", set()) == {"d": True}
 
 
+def test_names_with_line_breaks_are_kept_apart(tmp_path, face):
+    names = ["a.png", "b\nc.png", "d\re.png", "&#10;.png"]
+    with ComparisonPage(tmp_path / "index.html", "Photos") as page:
+        for name in names:
+            page.add(name, embedded_pair(face, face))
+        page.finish("4 of 4 restored", [])
+    assert list(shown_in(tmp_path / "index.html")) == names
+    with ComparisonPage(tmp_path / "index.html", "Photos", keep=set(names[1:])) as page:
+        page.finish("0 of 0 restored", [])
+    assert list(shown_in(tmp_path / "index.html")) == names[1:]
+
+
 def test_what_was_done_before_an_interruption_is_shown(tmp_path, face):
     with pytest.raises(KeyboardInterrupt), ComparisonPage(tmp_path / "index.html", "Photos") as page:
         page.add("a", embedded_pair(face, face))
