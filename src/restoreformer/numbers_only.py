@@ -16,6 +16,7 @@ NUMBERS = "biufc"
 
 
 def _dtype(name: str, *_: Any) -> np.dtype[Any]:
+    """numpy's type of that name, if it is one of :data:`NUMBERS`."""
     made = np.dtype(name)
     if made.kind not in NUMBERS:
         raise pickle.UnpicklingError(f"it holds arrays of {name}, which is no number.")

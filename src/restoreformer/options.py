@@ -159,7 +159,7 @@ def _registered_types(opt: Options, model: Any) -> Iterator[str]:
 
 
 def _folder(where: str, block: Options) -> Iterator[str]:
-    """A dataset of BasicSR's."""
+    """A dataset of BasicSR's: its keys, as far as they are known here, and its range."""
     if required := FOLDERS.get(block["type"]):
         yield from _unknown(where, block, {*LOADER, *FOLDER_OPTIONS, *required}, LOADER_SET_BY_BASICSR)
         yield from _missing(where, block, sorted(required))
