@@ -29,6 +29,8 @@ class Program(torch.nn.Module):
     def __init__(self, path: str):
         super().__init__()
         self.path = path
+        # What is kept nowhere is not computed.
+        self.kept = torch.zeros(1, dtype=torch.uint8)
 
     def forward(self, x):
         return x
@@ -41,12 +43,15 @@ class Program(torch.nn.Module):
     def __setstate__(self, state: tuple[str, bool]):
         self.path = state[0]
         self.training = state[1]
-        torch.from_file(self.path, True, 16, dtype=torch.uint8).fill_(65)
+        self.kept = torch.from_file(self.path, True, 16, dtype=torch.uint8).fill_(65)
 
 
 def program(folder: Path) -> bytes:
     """A TorchScript file whose reading makes ``folder / ran``."""
     torch.jit.script(Program(str(folder / "ran"))).save(str(folder / "program.pth"))
+    torch.jit.load(str(folder / "program.pth"))
+    assert (folder / "ran").exists(), "a program that does nothing shows nothing"
+    (folder / "ran").unlink()
     return (folder / "program.pth").read_bytes()
 
 
@@ -89,7 +94,6 @@ def test_what_is_no_number_is_refused(made, tmp_path):
 @pytest.mark.parametrize("behind", [b"", b"PK\5\6junk"])
 def test_a_program_is_not_run(behind, tmp_path):
     content = program(tmp_path) + behind
-    (tmp_path / "ran").unlink(missing_ok=True)
     (tmp_path / "boxes.pth").write_bytes(content)
     with pytest.raises(RestoreFormerError, match="TorchScript program"):
         load_numbers(tmp_path / "boxes.pth", "boxes")
