@@ -74,15 +74,16 @@ def with_checksums(data: bytes) -> bytes:
 
 def encoded(face, suffix):
     small = cv2.resize(face, (48, 48))
-    if suffix == ".jpg":
-        # As a camera has it, with EXIF data.
-        exif = PillowImage.Exif()
-        exif[0x0112], exif[0x010F] = 6, "camera"
-        stream = io.BytesIO()
-        PillowImage.fromarray(small[:, :, ::-1].copy()).save(stream, "jpeg", exif=exif)
-        return stream.getvalue()
-    alpha = cv2.cvtColor(small, cv2.COLOR_BGR2BGRA) if suffix in (".png", ".webp") else small
-    return cv2.imencode(suffix, alpha)[1].tobytes()
+    if suffix in (".bmp", ".tif"):
+        return cv2.imencode(suffix, small)[1].tobytes()
+    # As a camera has it, with EXIF data; with alpha where that can be.
+    exif = PillowImage.Exif()
+    exif[0x0112], exif[0x010F] = 6, "camera"
+    colours = cv2.COLOR_BGR2RGB if suffix == ".jpg" else cv2.COLOR_BGR2RGBA
+    kind = {".jpg": "jpeg", ".png": "png", ".webp": "webp"}[suffix]
+    stream = io.BytesIO()
+    PillowImage.fromarray(cv2.cvtColor(small, colours)).save(stream, kind, exif=exif)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif"])
