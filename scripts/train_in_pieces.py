@@ -1,7 +1,7 @@
 """Train option files one after the other, in pieces of a limited time: each call goes on where the last one ended.
 
-python scripts/train_in_pieces.py options/small/train_dictionary_128.yml options/small/train_restoreformer_128.yml
-until python scripts/train_in_pieces.py FIRST.yml SECOND.yml --minutes 9; do [ $? -eq 75 ] || break; done
+python scripts/train_in_pieces.py FIRST.yml SECOND.yml --minutes 9
+until python scripts/train_in_pieces.py FIRST.yml SECOND.yml; do [ $? -eq 75 ] || break; done
 
 For machines that are lent for a while at a time. A piece ends with a checkpoint, as near below its minutes as the last
 interval between two lets expect, and makes one at least. Exit status: 0 when all is trained, 75 when another call has

@@ -80,9 +80,13 @@ def encoded(face, suffix):
     exif = PillowImage.Exif()
     exif[0x0112], exif[0x010F] = 6, "camera"
     colours = cv2.COLOR_BGR2RGB if suffix == ".jpg" else cv2.COLOR_BGR2RGBA
+    pixels = cv2.cvtColor(small, colours)
+    if suffix != ".jpg":
+        # WebP keeps no alpha that hides nothing.
+        pixels[:, :24, 3] = 128
     kind = {".jpg": "jpeg", ".png": "png", ".webp": "webp"}[suffix]
     stream = io.BytesIO()
-    PillowImage.fromarray(cv2.cvtColor(small, colours)).save(stream, kind, exif=exif)
+    PillowImage.fromarray(pixels).save(stream, kind, exif=exif)
     return stream.getvalue()
 
 
