@@ -76,14 +76,13 @@ def encoded(face, suffix):
     small = cv2.resize(face, (48, 48))
     if suffix in (".bmp", ".tif"):
         return cv2.imencode(suffix, small)[1].tobytes()
-    # As a camera has it, with EXIF data; with alpha where that can be.
+    # As a camera has it, with EXIF data; with alpha where that can be. WebP keeps none that hides nothing.
     exif = PillowImage.Exif()
     exif[0x0112], exif[0x010F] = 6, "camera"
-    colours = cv2.COLOR_BGR2RGB if suffix == ".jpg" else cv2.COLOR_BGR2RGBA
-    pixels = cv2.cvtColor(small, colours)
-    if suffix != ".jpg":
-        # WebP keeps no alpha that hides nothing.
-        pixels[:, :24, 3] = 128
+    pixels = cv2.cvtColor(small, cv2.COLOR_BGR2RGBA)
+    pixels[:, :24, 3] = 128
+    if suffix == ".jpg":
+        pixels = pixels[:, :, :3]
     kind = {".jpg": "jpeg", ".png": "png", ".webp": "webp"}[suffix]
     stream = io.BytesIO()
     PillowImage.fromarray(pixels).save(stream, kind, exif=exif)
