@@ -49,8 +49,8 @@ class BlindFaceOptions:
         dataroot_gt: folder or ``.lmdb`` of aligned high-quality faces.
         gt_size: side of the samples; larger square images are reduced to it.
         use_hflip: flip every second training image left to right.
-        degradation: a preset and ranges of Eq. 19 (``degradation.py``); without it ``lq`` is ``gt``, as
-            stage 1 wants.
+        degradation: a preset and ranges of Eq. 19, scaled to ``gt_size`` or not (``degradation.py``); without it
+            ``lq`` is ``gt``, as stage 1 wants.
         component_path: boxes of eyes and mouth; images without an entry are left out.
         eye_enlarge_ratio: factor on the eye boxes (released code).
         validation_seed: changes the degradations that validation fixes for each file name.
@@ -98,7 +98,8 @@ class BlindFaceDataset(Dataset[FaceSample]):
             self.options.dataroot_gt,
             hint="Pack your images with python datasets/pack_lmdb.py, or correct dataroot_gt.",
         )
-        self.degrade = None if self.options.degradation is None else build_degradation(self.options.degradation)
+        block = self.options.degradation
+        self.degrade = None if block is None else build_degradation(block, self.options.gt_size)
         stop = None if self.options.num_images is None else self.options.skip_images + self.options.num_images
         self.names = self.source.names[self.options.skip_images : stop]
         self.boxes = self._boxes()

@@ -96,6 +96,20 @@ class Degradation:
             if not _is_number(value := getattr(self, name)) or not 0 <= value <= high:
                 raise RestoreFormerError(f"Expected degradation: {name} to be a number from 0 to {high}, got {value}.")
 
+    def scaled(self, factor: float) -> "Degradation":
+        """Return the same degradation for faces whose side is ``factor`` times as long.
+
+        Blur and kernel scale with the face, and so does what shrinking removes: r becomes ``1 + factor * (r - 1)``,
+        which leaves r = 1 as it is. Noise and JPEG act on the shrunk image, whatever the face's size, and are kept.
+        """
+        sizes = tuple(2 * round((factor * k - 1) / 2) + 1 for k in self._kernel_sizes())
+        return replace(
+            self,
+            blur_sigma=tuple(factor * sigma for sigma in self.blur_sigma),
+            downsample=tuple(1 + factor * (r - 1) for r in self.downsample),
+            blur_kernel_size=tuple(max(1, size) for size in sizes),
+        )
+
     def _kernel_sizes(self) -> Sequence[int]:
         return self.blur_kernel_size if isinstance(self.blur_kernel_size, Sequence) else (self.blur_kernel_size,)
 
@@ -192,7 +206,8 @@ RELEASED = replace(PAPER, blur_sigma=(0.1, 10.0), downsample=(0.8, 8.0), blur_ke
 # For photos as people have them; the colours are those of GFPGAN's training but for the hue.
 MIXED = replace(RELEASED, color_jitter_prob=0.3, tone_prob=0.3, gray_prob=0.01)
 PRESETS = {"paper": PAPER, "released": RELEASED, "mixed": MIXED}
-DEGRADATION_KEYS = ("preset", *(f.name for f in fields(Degradation)))
+MAX_REFERENCE_SIZE = 8192
+DEGRADATION_KEYS = ("preset", "reference_size", *(f.name for f in fields(Degradation)))
 
 
 def file_seed(name: str, seed: int) -> tuple[int, int]:
@@ -205,13 +220,27 @@ def file_generator(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng(file_seed(name, seed))
 
 
-def build_degradation(options: Mapping[str, Any]) -> Degradation:
-    """A degradation from an option file's block: ``preset`` (``paper`` if none is named), and what replaces its values.
+def build_degradation(options: Mapping[str, Any], size: int) -> Degradation:
+    """Build a degradation from an option file's block.
+
+    Args:
+        options: ``preset`` (default ``paper``), values of :class:`Degradation` that replace the preset's, and
+            ``reference_size``: the side in pixels of the faces that all these values are meant for, 512 for the
+            presets. They are then scaled to ``size``; without it they are used as they are, whatever the size.
+        size: side of the faces in pixels (``gt_size``).
 
     Raises:
-        RestoreFormerError: an unknown preset, or values without sense.
+        RestoreFormerError: an unknown preset, or a value out of range.
     """
-    preset = options.get("preset", "paper")
+    values = dict(options)
+    preset, reference = values.pop("preset", "paper"), values.pop("reference_size", None)
     if not isinstance(preset, str) or preset not in PRESETS:
         raise RestoreFormerError(f"Expected degradation: preset to be one of {', '.join(PRESETS)}, got {preset}.")
-    return replace(PRESETS[preset], **{k: v for k, v in options.items() if k != "preset"})
+    degradation = replace(PRESETS[preset], **values)
+    if reference is None:
+        return degradation
+    if type(reference) is not int or not 1 <= reference <= MAX_REFERENCE_SIZE:
+        raise RestoreFormerError(
+            f"Expected degradation: reference_size to be a whole number from 1 to {MAX_REFERENCE_SIZE}, got {reference}."
+        )
+    return degradation.scaled(size / reference)

@@ -18,7 +18,7 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 
 from tqdm import tqdm
 
-from restoreformer.datasets.degradation import PRESETS, Strengths, file_generator, file_seed
+from restoreformer.datasets.degradation import PRESETS, Degradation, Strengths, build_degradation, file_generator, file_seed
 from restoreformer.errors import RestoreFormerError
 from restoreformer.image_source import ImageSource
 from restoreformer.images import squared, write
@@ -34,11 +34,17 @@ class _Job(NamedTuple):
     output: Path
     size: int
     seed: int
-    preset: str
+    degradation: Degradation
 
 
 def make_test_set(
-    folder: str | Path, output: str | Path, size: int, seed: int = 0, preset: str = "paper", workers: int = 0
+    folder: str | Path,
+    output: str | Path,
+    size: int,
+    seed: int = 0,
+    preset: str = "paper",
+    workers: int = 0,
+    reference_size: int | None = None,
 ) -> int:
     """Degrade every face of a folder or LMDB; each is drawn for by its name and ``seed``, and computed in float64.
 
@@ -52,6 +58,8 @@ def make_test_set(
         seed: another number, 0 or more, gives another set.
         preset: of ``restoreformer.datasets.degradation.PRESETS``.
         workers: processes; 0 does it in this one.
+        reference_size: the side of the faces that the preset's ranges are meant for; they are scaled from it to
+            ``size``. None uses them as they are.
 
     Returns:
         The number of faces.
@@ -63,8 +71,7 @@ def make_test_set(
     output = Path(output).expanduser()
     if seed < 0 or size < 1:
         raise RestoreFormerError(f"Expected a seed from 0 and a size from 1 pixel, got {seed} and {size}.")
-    if preset not in PRESETS:
-        raise RestoreFormerError(f"Expected a preset among {', '.join(PRESETS)}, got {preset}.")
+    degradation = build_degradation({"preset": preset, "reference_size": reference_size}, size)
     if (output / MANIFEST).exists():
         raise RestoreFormerError(f"Expected no test set in {output}, there is one: remove it or choose another name.")
     source = ImageSource(folder)
@@ -75,7 +82,7 @@ def make_test_set(
         make_folder(output / part)
         if strange := {p.stem for p in (output / part).iterdir()} - set(source.names):
             raise RestoreFormerError(f"Expected faces of {folder} alone in {output / part}, got {min(strange)}.")
-    job = _Job(source, output, size, seed, preset)
+    job = _Job(source, output, size, seed, degradation)
     results = ordered_map(_degrade, source.names, workers, _start, (job,))
     drawn = list(tqdm(results, desc="degrading", unit="image", total=len(source)))
     _write_manifest(output / MANIFEST, source.names, drawn, seed)
@@ -92,10 +99,10 @@ def _start(job: _Job) -> None:
 
 def _degrade(name: str) -> Strengths:
     hq = squared(_job.source.read(name), _job.size, f"under {name} in {_job.source.root}")
-    degradation, rng = PRESETS[_job.preset], file_generator(name, _job.seed)
-    drawn = degradation.draw(rng)
+    rng = file_generator(name, _job.seed)
+    drawn = _job.degradation.draw(rng)
     write(_job.output / "hq" / f"{name}.png", hq)
-    write(_job.output / "lq" / f"{name}.png", degradation(hq, rng, drawn, exact=True))
+    write(_job.output / "lq" / f"{name}.png", _job.degradation(hq, rng, drawn, exact=True))
     return drawn
 
 
@@ -118,10 +125,17 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="side of the faces (default 512)")
     parser.add_argument("--seed", type=int, default=0, help="another one makes another set (default 0)")
     parser.add_argument("--preset", choices=PRESETS, default="paper", help="ranges (default paper)")
+    parser.add_argument(
+        "--reference-size",
+        type=int,
+        help="scale blur and shrinking from faces of this side to --size: 512 for the presets (default: do not scale)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     args = parser.parse_args()
     try:
-        count = make_test_set(args.input, args.output, args.size, args.seed, args.preset, args.workers)
+        count = make_test_set(
+            args.input, args.output, args.size, args.seed, args.preset, args.workers, args.reference_size
+        )
     except RestoreFormerError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -424,7 +424,7 @@ def test_folders_of_basicsrs_datasets_must_be_there(tmp_path):
 def test_shipped_files_degrade_as_the_presets(preset, files):
     for file in files:
         block = next(iter(load(ROOT / "options" / f"{file}.yml")["datasets"].values()))
-        written = build_degradation(block["degradation"])
+        written = build_degradation(block["degradation"], block["gt_size"])
         expected = PRESETS[preset]
         assert all(
             list(getattr(written, k)) == list(getattr(expected, k))

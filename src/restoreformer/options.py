@@ -309,17 +309,20 @@ def _dataset(where: str, block: Any) -> Iterator[str]:
         yield f"{where}: persistent_workers is on, but there are no workers: num_worker_per_gpu"
     yield from mistyped(where, block, _parameters(kind.SCHEMA))
     if isinstance(block.get("degradation"), Mapping):
-        yield from _degradation(f"{where}: degradation", block["degradation"])
+        size = block.get("gt_size")
+        # What is wrong with gt_size is reported with the other values.
+        size = size if type(size) is int and size > 0 else kind.SCHEMA.gt_size
+        yield from _degradation(f"{where}: degradation", block["degradation"], size)
 
 
-def _degradation(where: str, block: Options) -> Iterator[str]:
+def _degradation(where: str, block: Options, size: int) -> Iterator[str]:
     from restoreformer.datasets.degradation import DEGRADATION_KEYS, build_degradation
 
     problems = list(_unknown(where, block, DEGRADATION_KEYS))
     yield from problems
     if not problems:
         try:
-            build_degradation(block)
+            build_degradation(block, size)
         except RestoreFormerError as error:
             yield f"{where}: {error}"
 

@@ -181,8 +181,8 @@ def test_float64_rounds_as_float32_nearly_always(face):
 
 
 def test_presets_and_what_replaces_their_values():
-    assert build_degradation({}) == build_degradation({"preset": "paper"}) == Degradation()
-    released = build_degradation({"preset": "released", "noise": [0, 10]})
+    assert build_degradation({}, 512) == build_degradation({"preset": "paper"}, 128) == Degradation()
+    released = build_degradation({"preset": "released", "noise": [0, 10]}, 512)
     assert released == replace(RELEASED, noise=[0, 10])
     assert (RELEASED.blur_sigma, RELEASED.downsample, RELEASED.noise, RELEASED.jpeg) == (
         (0.1, 10), (0.8, 8), (0, 20), (60, 100)
@@ -191,10 +191,42 @@ def test_presets_and_what_replaces_their_values():
     mixed = PRESETS["mixed"]
     assert (mixed.color_jitter_prob, mixed.color_jitter_shift, mixed.tone_prob, mixed.gray_prob) == (0.3, 20, 0.3, 0.01)
     with pytest.raises(RestoreFormerError, match="preset to be one of paper, released, mixed, got papers"):
-        build_degradation({"preset": "papers"})
+        build_degradation({"preset": "papers"}, 512)
     for preset in (None, ["paper"], {}, 1):
         with pytest.raises(RestoreFormerError, match="preset to be one of"):
-            build_degradation({"preset": preset})
+            build_degradation({"preset": preset}, 512)
+
+
+def test_ranges_are_scaled_from_the_reference_size():
+    small = build_degradation({"reference_size": 512}, 128)
+    assert small.blur_sigma == (0.05, 2.5)
+    assert small.downsample == (1, 2.75)
+    assert small.blur_kernel_size == (11,)
+    assert (small.noise, small.jpeg) == (PRESETS["paper"].noise, PRESETS["paper"].jpeg)
+    released = build_degradation({"preset": "released", "reference_size": 512, "jpeg": [50, 60]}, 256)
+    assert released.blur_sigma == (0.05, 5) and released.downsample == pytest.approx((0.9, 4.5))
+    assert released.blur_kernel_size == (19, 21) and released.jpeg == [50, 60]
+    same = build_degradation({"preset": "mixed", "reference_size": 512}, 512)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    unscaled = PRESETS["mixed"](image, np.random.default_rng(1))
+    assert (same(image, np.random.default_rng(1)) == unscaled).all()
+
+
+def test_scaled_degradation_is_the_large_one_seen_from_afar(face):
+    """Blur and shrinking of a large face, reduced, agree with the scaled ones of the reduced face."""
+    large = cv2.resize(face, (512, 512), interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(large, (128, 128), interpolation=cv2.INTER_AREA)
+    ranges = {**NONE, "blur_sigma": (6, 6), "downsample": (1, 1), "blur_kernel_size": 41}
+    degradation = Degradation(**ranges)
+    expected = cv2.resize(degradation(large, np.random.default_rng(0)), (128, 128), interpolation=cv2.INTER_AREA)
+    result = degradation.scaled(1 / 4)(small, np.random.default_rng(0))
+    assert np.abs(result.astype(float) - expected).mean() < 1
+
+
+@pytest.mark.parametrize("reference", [0, -1, 512.0, "512", True, 10**6])
+def test_a_wrong_reference_size_is_refused(reference):
+    with pytest.raises(RestoreFormerError, match="reference_size to be a whole number"):
+        build_degradation({"reference_size": reference}, 128)
 
 
 def test_colours_of_the_mixed_preset_are_drawn_as_often_as_told():

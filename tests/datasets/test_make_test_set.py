@@ -44,6 +44,15 @@ def test_it_is_what_validation_sees(faces_folder, tmp_path):
             assert (stored == to_image(sample[key])).all()
 
 
+def test_a_scaled_set_is_what_scaled_validation_sees(faces_folder, tmp_path):
+    make_test_set(faces_folder, tmp_path / "set", 48, reference_size=512)
+    degradation = {"reference_size": 512}
+    block = {"phase": "val", "dataroot_gt": str(faces_folder), "gt_size": 48, "degradation": degradation}
+    for sample in BlindFaceDataset(block):
+        assert (cv2.imread(str(tmp_path / "set" / "lq" / sample["lq_path"])) == to_image(sample["lq"])).all()
+    assert all(float(row["blur_sigma"]) <= 10 * 48 / 512 for row in rows(tmp_path / "set").values())
+
+
 def test_the_manifest_makes_each_file_again(faces_folder, tmp_path):
     make_test_set(faces_folder, tmp_path / "set", 64, seed=5, preset="released")
     lines = rows(tmp_path / "set")
@@ -102,6 +111,6 @@ def test_sets_that_cannot_be_made(faces_folder, tmp_path):
     (tmp_path / "b" / "lq" / "other.png").touch()
     with pytest.raises(RestoreFormerError, match="alone in .*, got other"):
         make_test_set(faces_folder, tmp_path / "b", 64)
-    for arguments, message in (((0, 0), "size from 1"), ((64, -1), "seed from 0"), ((64, 0, "x"), "preset among")):
+    for arguments, message in (((0, 0), "size from 1"), ((64, -1), "seed from 0"), ((64, 0, "x"), "preset to be one of")):
         with pytest.raises(RestoreFormerError, match=message):
             make_test_set(faces_folder, tmp_path / "c", *arguments)
