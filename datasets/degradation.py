@@ -241,6 +241,7 @@ def build_degradation(options: Mapping[str, Any], size: int) -> Degradation:
         return degradation
     if type(reference) is not int or not 1 <= reference <= MAX_REFERENCE_SIZE:
         raise RestoreFormerError(
-            f"Expected degradation: reference_size to be a whole number from 1 to {MAX_REFERENCE_SIZE}, got {reference}."
+            f"Expected degradation: reference_size to be a whole number from 1 to {MAX_REFERENCE_SIZE}, "
+            f"got {reference}."
         )
     return degradation.scaled(size / reference)

@@ -18,7 +18,14 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 
 from tqdm import tqdm
 
-from restoreformer.datasets.degradation import PRESETS, Degradation, Strengths, build_degradation, file_generator, file_seed
+from restoreformer.datasets.degradation import (
+    PRESETS,
+    Degradation,
+    Strengths,
+    build_degradation,
+    file_generator,
+    file_seed,
+)
 from restoreformer.errors import RestoreFormerError
 from restoreformer.image_source import ImageSource
 from restoreformer.images import squared, write

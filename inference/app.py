@@ -15,11 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restoreformer.archs.about import COLOR_FIXES
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
 from restoreformer.extras import import_extra
-from restoreformer.inference.face_restorer import FaceRestorer
+from restoreformer.inference.face_restorer import SMALL_MODEL, FaceRestorer, default_model
 from restoreformer.inference.photos import READ_SUFFIXES
 from restoreformer.inference.uploads import KeptRestorers, Shown, preview, restore_upload
 from restoreformer.memory import keep_freed_memory
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(__doc__)
     add = parser.add_argument
     add("--model", action="append", default=[], help="a file to offer before the pretrained ones; may be repeated")
-    add("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
+    add("--detector", default="auto", help=f"{CHOICES}; auto: retinaface, or centerface without its weights")
     add("--device", help="cuda, mps or cpu (default: the best there is)")
     add("--precision", choices=PRECISIONS, default="fp32", help="bf16: faster on GPUs and on CPUs that know it")
     add("--weights-dir", type=Path, help="where pretrained files are looked for first")
@@ -79,6 +80,12 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
                 strength = gr.Slider(
                     0, 1, 1, step=0.05, label="Strength", info="0: the photo as it is. 1: the restored faces."
                 )
+                color_fix = gr.Radio(
+                    [("automatic", None), *((name, name) for name in COLOR_FIXES)],
+                    value=None,
+                    label="Colour fix",
+                    info="Take from the photo: low brightness and colour, chroma colour alone.",
+                )
                 only_center_face = gr.Checkbox(label="Only the face in the middle")
                 button = gr.Button("Restore", variant="primary", interactive=False)
             with gr.Column(scale=2, min_width=480):
@@ -107,7 +114,7 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
             return outputs(restore_upload(Path(path), restorers, model, folder, *values))
 
         shown_in = [line, pair, download, faces]
-        asked = [photo, model, upscale, strength, only_center_face]
+        asked = [photo, model, upscale, strength, only_center_face, color_fix]
         restored = button.click(
             restore, asked, shown_in, show_progress_on=pair, concurrency_limit=1, api_visibility="private"
         )
@@ -164,8 +171,10 @@ def main() -> None:
     def build(model: str, detector: str | None = args.detector) -> FaceRestorer:
         return FaceRestorer(model, detector, args.device, args.weights_dir, args.precision)
 
-    restorers, models = KeptRestorers(build), list(dict.fromkeys([*args.model, *NAMED_MODELS]))
+    restorers = KeptRestorers(build)
     try:
+        first = args.model or [default_model(args.weights_dir)[0]]
+        models = list(dict.fromkeys([*first, *NAMED_MODELS, SMALL_MODEL]))
         check_address(args.host, args.port)
         with tempfile.TemporaryDirectory(prefix="restoreformer_") as folder:
             page = build_page(restorers, models, Path(folder))

@@ -1,5 +1,7 @@
 """Restoring photos and aligned faces with a trained RestoreFormer."""
 
+import copy
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,16 +18,22 @@ from restoreformer.archs.precision import set_precision
 from restoreformer.detection import DetectedFace, build_detector
 from restoreformer.device import choose_device
 from restoreformer.errors import RestoreFormerError
+from restoreformer.geometry import FRAME
 from restoreformer.images import Image, resize, to_batch, to_images
 from restoreformer.inference.alignment import alignment, crop_face, from_resized
 from restoreformer.inference.batches import PlacedPhoto, in_batches
+from restoreformer.inference.color_fix import check_color_fix, fix_color
 from restoreformer.inference.onnx_network import OnnxNetwork
 from restoreformer.inference.pasting import paste_face
 from restoreformer.inference.photos import Photo, as_bgr, check_photo, in_grey, is_grey, read_photo
 from restoreformer.inference.upsampling import Upsampler, enlarged
-from restoreformer.pretrained import local_file
+from restoreformer.pretrained import FILES, UnavailableError, find_pretrained, local_file, search_folders
+
+logger = logging.getLogger("restoreformer")
 
 DEFAULT_MODEL = "RestoreFormer.ckpt"
+# Used instead where the default is unavailable; it comes with the package.
+SMALL_MODEL = "small"
 # Landmarks of a smaller face, in pixels between the eyes, say nothing of how it lies. As GFPGAN's.
 LEAST_EYE_DISTANCE = 5
 # How many times longer the sides of a photo may become.
@@ -58,10 +66,14 @@ class FaceRestorer:
 
     Several threads may use one: it holds nothing of a photo.
 
+    Attributes:
+        about: where the network's weights come from, as its file says.
+        notes: lines that a user should see before the first result; they are logged as warnings too.
+
     Args:
-        model: a name of ``restoreformer.pretrained.FILES`` or a path: the authors' ``.ckpt``, GFPGAN's
-            ``.pth``, a file that training here wrote, or an ``.onnx`` of ``scripts/export_onnx.py``, which has its
-            own precision.
+        model: a name of ``restoreformer.pretrained.FILES`` or ``SHIPPED``, or a path: the authors' ``.ckpt``,
+            GFPGAN's ``.pth``, a file that training here wrote, or an ``.onnx`` of ``scripts/export_onnx.py``, which
+            has its own precision. None takes the authors', or ``small`` where that is unavailable.
         detector: what ``restoreformer.detection.build_detector`` takes, or None to restore aligned faces only.
         device: ``cuda``, ``mps``, ``cpu``; None takes the best there is.
         weights_dir: searched first for pretrained files, and downloaded to.
@@ -73,6 +85,10 @@ class FaceRestorer:
             photo too; None interpolates where a photo is enlarged.
         tile: side in pixels of the tiles in which the background goes through its network.
         confidence: least score of a face, 0 to 1; None takes what suits the detector.
+        keep_detail: add what the network changes to a face that is larger than the network's size, instead of
+            replacing the face, so that it keeps its finer detail; None does so for networks of less than 512 pixels.
+        color_fix: ``none``, ``low`` or ``chroma``: what a restored face takes from the degraded one, see
+            :mod:`~restoreformer.inference.color_fix`; None takes what suits the network.
 
     Raises:
         RestoreFormerError: weights that cannot be had, or that are another network's, or values out of range.
@@ -80,8 +96,8 @@ class FaceRestorer:
 
     def __init__(
         self,
-        model: str | Path = DEFAULT_MODEL,
-        detector: str | None = "retinaface",
+        model: str | Path | None = None,
+        detector: str | None = "auto",
         device: str | None = None,
         weights_dir: str | Path | None = None,
         precision: str = "fp32",
@@ -90,15 +106,37 @@ class FaceRestorer:
         background: str | Path | None = None,
         tile: int = 400,
         confidence: float | None = None,
+        color_fix: str | None = None,
+        keep_detail: bool | None = None,
     ) -> None:
         if batch_size < 1:
             raise RestoreFormerError(f"Expected a batch_size of 1 or more, got {batch_size}.")
+        if color_fix is not None:
+            check_color_fix(color_fix)
         self.device = choose_device(device)
         self.batch_size = batch_size
+        model, unavailable = default_model(weights_dir) if model is None else (model, "")
         self.net = _build_network(local_file(model, weights_dir), self.device, precision, compile)
         self.size = self.net.resolution
+        self.about = self.net.about
+        self.color_fix = self.about.color_fix if color_fix is None else color_fix
+        self.keep_detail = self.size < FRAME if keep_detail is None else keep_detail
+        self.notes = tuple(filter(None, (unavailable, self.about.warning, self.about.note)))
+        for note in self.notes:
+            logger.warning(note)
         self.detect = None if detector is None else build_detector(detector, weights_dir, self.device, confidence)
         self.enlarge = enlarged if background is None else Upsampler(background, self.device, weights_dir, tile)
+
+    def with_color_fix(self, color_fix: str) -> "FaceRestorer":
+        """Return a restorer with another colour fix that shares the networks of this one.
+
+        Raises:
+            RestoreFormerError: an unknown ``color_fix``.
+        """
+        check_color_fix(color_fix)
+        other = copy.copy(self)
+        other.color_fix = color_fix
+        return other
 
     def restore(
         self, photo: Photo | str | Path, upscale: float = 1, strength: float = 1, only_center_face: bool = False
@@ -176,8 +214,11 @@ class FaceRestorer:
             restored = [in_grey(face) for face in restored]
         sizes = (placed.photo.shape[1::-1], image.shape[1::-1])
         # Largest last, so that a face in the background does not cover one in front of it.
-        for face, matrix in reversed(list(zip(restored, placed.matrices, strict=True))):
-            paste_face(image, face, from_resized(matrix, *sizes), strength)
+        for face, crop, matrix in reversed(list(zip(restored, placed.crops, placed.matrices, strict=True))):
+            is_larger = np.hypot(matrix[0, 0], matrix[1, 0]) < 1
+            crop = in_grey(crop) if placed.is_grey else crop
+            keep_detail_beyond = crop if self.keep_detail and is_larger else None
+            paste_face(image, face, from_resized(matrix, *sizes), strength, keep_detail_beyond)
         mixed = [mix(*pair, strength) for pair in zip(placed.crops, restored, strict=True)]
         return RestoredPhoto(image, [RestoredFace(*f) for f in zip(placed.crops, mixed, placed.found, strict=True)])
 
@@ -196,7 +237,9 @@ class FaceRestorer:
         results: list[Image] = []
         try:
             for i in range(0, len(sized), self.batch_size):
-                results += to_images(self.net(to_batch(sized[i : i + self.batch_size], self.device)))
+                batch = sized[i : i + self.batch_size]
+                images = to_images(self.net(to_batch(batch, self.device)))
+                results += [fix_color(*pair, self.color_fix) for pair in zip(batch, images, strict=True)]
         except RuntimeError as error:
             if "memory" not in str(error):
                 raise
@@ -204,6 +247,23 @@ class FaceRestorer:
                 f"Expected memory for {self.batch_size} faces at once, there is none: choose a smaller batch_size."
             ) from error
         return [mix(*pair, strength) for pair in zip(sized, results, strict=True)]
+
+
+def default_model(weights_dir: str | Path | None = None) -> tuple[str, str]:
+    """Return the name of the default model, downloaded if need be, or of the small one and a line that says so.
+
+    Raises:
+        RestoreFormerError: there is a file of that name with another content.
+    """
+    try:
+        find_pretrained(DEFAULT_MODEL, weights_dir)
+        return DEFAULT_MODEL, ""
+    except UnavailableError:
+        row, folder = FILES[DEFAULT_MODEL], search_folders(weights_dir)[0]
+        return SMALL_MODEL, (
+            f"{DEFAULT_MODEL} is neither here nor downloadable: using the small model that comes with this package, "
+            f"meant for faces of 30 to 130 pixels. For the large one, put {row.url} ({row.megabytes} MB) into {folder}."
+        )
 
 
 def mix(before: Image, after: Image, strength: float) -> Image:

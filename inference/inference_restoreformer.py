@@ -15,12 +15,19 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from restoreformer.archs.about import COLOR_FIXES
 from restoreformer.archs.precision import PRECISIONS
 from restoreformer.detection import CHOICES
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import SUFFIXES
 from restoreformer.inference.comparison_page import ComparisonPage, shown_in
-from restoreformer.inference.face_restorer import DEFAULT_MODEL, FaceRestorer, check_strength, check_upscale
+from restoreformer.inference.face_restorer import (
+    DEFAULT_MODEL,
+    SMALL_MODEL,
+    FaceRestorer,
+    check_strength,
+    check_upscale,
+)
 from restoreformer.inference.file_run import FileRun
 from restoreformer.inference.photo_list import PhotoFile, list_photos
 from restoreformer.memory import keep_freed_memory
@@ -34,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("-i", "--input", type=Path, required=True, help="a photo or a folder of photos")
     add("-o", "--output", type=Path, default=Path("results"), help="folder to write to (default results)")
     add("-s", "--upscale", type=float, default=2, help="how many times longer a photo's sides become (default 2)")
-    add("--model", default=DEFAULT_MODEL, help=f"a pretrained name or a file (default {DEFAULT_MODEL})")
+    add("--model", help=f"a pretrained name or a file (default {DEFAULT_MODEL}; {SMALL_MODEL} if unavailable)")
     add("--strength", type=float, default=1, help="0 the photo as it is, 1 the restored faces (default), or between")
     add(
         "--aligned",
@@ -48,7 +55,14 @@ def parser() -> argparse.ArgumentParser:
     add("--ext", default="auto", help="of restored photos: png, jpg, ...; auto keeps each one's (default)")
     add("--bg_upsampler", default="none", help="for what is no face: realesrgan, a network's file, or none (default)")
     add("--bg_tile", type=int, default=400, help="side of the tiles it works in, 0 for none (default 400)")
-    add("--detector", default="retinaface", help=f"{CHOICES}; centerface needs no download")
+    add("--color-fix", choices=COLOR_FIXES, help="colours of the input: low brightness and colour, chroma colour only")
+    add(
+        "--keep-detail",
+        action=argparse.BooleanOptionalAction,
+        help="add the network's change to faces larger than its size, which keeps their finer detail, instead of "
+        "replacing them (default: for networks below 512 pixels)",
+    )
+    add("--detector", default="auto", help=f"{CHOICES}; auto: retinaface, or centerface without its weights")
     add("--confidence", type=float, help="least score of a face, 0 to 1 (default: what suits the detector)")
     add("--device", help="cuda, mps or cpu (default: the best there is)")
     add("--precision", choices=PRECISIONS, default="fp32", help="bf16: faster on GPUs and on CPUs that know it")
@@ -84,6 +98,8 @@ def make_run(args: argparse.Namespace) -> FileRun:
         args.bg_upsampler if has_background else None,
         args.bg_tile,
         args.confidence,
+        args.color_fix,
+        args.keep_detail,
     )
     return FileRun(
         restorer, args.output, args.aligned, args.upscale, args.strength, args.only_center_face, args.suffix, extension

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from restoreformer import __version__
+from restoreformer.archs.about import About
 from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.checkpoint import network_config
 from restoreformer.errors import RestoreFormerError, first_line
@@ -38,6 +39,7 @@ class OnnxNetwork:
 
     Attributes:
         resolution: the side of its images.
+        about: where the weights come from.
         config: the registered name and the arguments of the network that was exported.
         precision: what half of it computes in, see :func:`~restoreformer.archs.precision.set_precision`.
         version: of this project, at the export.
@@ -50,6 +52,7 @@ class OnnxNetwork:
         self._session = _session(Path(path), device)
         told = _metadata(self._session, path)
         self.config: dict[str, Any] = told["config"]
+        self.about = About.read(self.config.get("about"), str(path))
         self.resolution: int = told["resolution"]
         self.precision: str = told["precision"]
         self.version: str = told["version"]

@@ -1,5 +1,7 @@
 """Putting a restored face back into its photo."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,9 @@ FEATHER = 0.3
 ROUNDNESS = 3
 
 
-def paste_face(photo: Photo, face: Image, matrix: Matrix, strength: float = 1.0) -> None:
+def paste_face(
+    photo: Photo, face: Image, matrix: Matrix, strength: float = 1.0, keep_detail_beyond: Image | None = None
+) -> None:
     """Put a restored face into a photo, in place; beyond the crop not a pixel changes, and alpha nowhere.
 
     Args:
@@ -22,9 +26,12 @@ def paste_face(photo: Photo, face: Image, matrix: Matrix, strength: float = 1.0)
         face: the restored face, BGR ``(size, size, 3)`` uint8.
         matrix: from photo to crop, as :func:`~restoreformer.inference.alignment.alignment` gives it.
         strength: 0 leaves the photo as it is, 1 shows the face alone in its middle.
+        keep_detail_beyond: the crop that ``face`` was restored from. The difference between the two is then added to
+            the photo, which keeps detail that is too fine for the crop.
     """
-    back = cv2.invertAffineTransform(matrix).astype(np.float64)
-    face, back = shrunk(face, back, float(np.hypot(back[0, 0], back[1, 0])))
+    full_back = cv2.invertAffineTransform(matrix).astype(np.float64)
+    scale = float(np.hypot(full_back[0, 0], full_back[1, 0]))
+    face, back = shrunk(face, full_back, scale)
     size = face.shape[0]
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], dtype=np.float64) @ back[:, :2].T + back[:, 2]
     height, width = photo.shape[:2]
@@ -34,12 +41,18 @@ def paste_face(photo: Photo, face: Image, matrix: Matrix, strength: float = 1.0)
         return
     back[:, 2] -= (x1, y1)
     window = (int(x2 - x1), int(y2 - y1))
-    colours = colours_like(photo, face)
-    warped = cv2.warpAffine(colours, back, window, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    pixels: NDArray[Any] = colours_like(photo, face)
+    if keep_detail_beyond is not None:
+        crop, _ = shrunk(keep_detail_beyond, full_back, scale)
+        pixels = pixels.astype(np.float32) - colours_like(photo, crop)
+    warped = cv2.warpAffine(pixels, back, window, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     mask = strength * cv2.warpAffine(feathered_mask(size), back, window, flags=cv2.INTER_LINEAR)
     region = photo[y1:y2, x1:x2] if photo.ndim == 2 else photo[y1:y2, x1:x2, :3]
     weights = mask if photo.ndim == 2 else mask[:, :, None]
-    region[:] = np.rint(region + weights * (warped.astype(np.float32) - region))
+    shown = warped.astype(np.float32)
+    if keep_detail_beyond is not None:
+        shown = np.clip(region + shown, 0, np.iinfo(photo.dtype).max)
+    region[:] = np.rint(region + weights * (shown - region))
 
 
 def feathered_mask(size: int) -> NDArray[np.float32]:

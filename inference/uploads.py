@@ -86,6 +86,7 @@ def restore_upload(
     upscale: float = 1,
     strength: float = 1,
     only_center_face: bool = False,
+    color_fix: str | None = None,
 ) -> Shown:
     """Restore a photo for a page; what goes wrong with it is in the line.
 
@@ -94,9 +95,12 @@ def restore_upload(
         restorers, model: what restores it.
         folder: files are written into a new folder below it.
         upscale, strength, only_center_face: as :meth:`FaceRestorer.restore` takes them.
+        color_fix: another one than suits the network.
     """
     try:
         restorer = restorers.get(model)
+        if color_fix is not None:
+            restorer = restorer.with_color_fix(color_fix)
     except RestoreFormerError as error:
         return Shown(str(error))
     try:
@@ -116,7 +120,7 @@ def restore_upload(
         before, after = read_part(path)[0], read_photo(result)
         faces = "1 face" if outcome.faces == 1 else f"{outcome.faces} faces"
         told = f"{faces} restored: {after.shape[1]}x{after.shape[0]} pixels, {seconds:.1f} s."
-        lines = [told if outcome.faces else "", failure]
+        lines = [told if outcome.faces else "", failure, *restorer.notes]
         return Shown(" ".join(filter(None, lines)), _write_pair(before, after, into), result, _faces(into))
     except FAILURES as error:
         return Shown(_named(failure_line(error, path), path))

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +11,12 @@ from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
+from restoreformer.archs.about import About
 from restoreformer.archs.autoencoder import AutoencoderOutput, VQAutoencoder
-from restoreformer.archs.checkpoint import load_weights, read_checkpoint
+from restoreformer.archs.checkpoint import Checkpoint, load_weights, read_checkpoint
 from restoreformer.distributed import process_count
 from restoreformer.errors import RestoreFormerError
+from restoreformer.image_source import ImageSource
 from restoreformer.metrics.dictionary_usage import count_entries, entries_in_use, perplexity
 from restoreformer.models.adaptive_weight import adaptive_weight
 from restoreformer.models.adversary import Adversary, optimizer_arguments
@@ -70,6 +73,8 @@ class FaceModel(ResumableModel):
     def __init__(self, opt: dict[str, Any]) -> None:
         # Whether network_g has tensors that its file did not.
         self.begins_anew = False
+        # What the file says that network_g's weights come from.
+        self.started_from = About()
         if not opt["is_train"]:
             # What inference takes too; files without a moving average give their only weights.
             opt["path"].setdefault("param_key_g", "params_ema")
@@ -121,6 +126,9 @@ class FaceModel(ResumableModel):
         self.start_iters: dict[str, int] = {}
         self.latent_losses = {name: self._build_loss(key) for key, name in self.LATENT_LOSSES.items()}
         self.usage = torch.zeros(self.dictionary.num_embeddings, dtype=torch.int64, device=self.device)
+        self.trained_on = _count_faces(self.opt.get("datasets", {}).get("train", {}))
+        self.faces_seen = 0
+        self.face_size: int | None = None
         self.losses: dict[str, Tensor] = {}
         self.skipped_batches = 0
         self.watch = Watch(self.device)
@@ -210,11 +218,12 @@ class FaceModel(ResumableModel):
         self.batch_files = list(data.get("gt_path", data.get("lq_path", ())))
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """An iteration.
+        """Run one iteration.
 
         Raises:
             RestoreFormerError: see :meth:`tell_bad_batches`.
         """
+        self.faces_seen, self.face_size = current_iter * len(self.gt) * process_count(), self.gt.shape[-1]
         self.watch.begin(current_iter, self.batch_files)
         self.optimizer_g.zero_grad(set_to_none=True)
         with self.autocast():
@@ -266,6 +275,17 @@ class FaceModel(ResumableModel):
                 )
             self.skipped_batches += 1
             get_root_logger().warning(f"{told}: {self.skipped_batches} such batches so far.")
+
+    def about(self) -> About:
+        """Return what network_g's files say about its training so far; the option file's ``about`` takes precedence."""
+        known = About(
+            trained_on=self.trained_on,
+            faces_seen=self.faces_seen,
+            face_size=self.face_size,
+            color_fix=self.started_from.color_fix,
+            started_from=replace(self.started_from, started_from={}).stored(),
+        )
+        return replace(known, **(self.opt.get("about") or {}))
 
     def _losses_on_image(self, image: Tensor, current_iter: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The losses between ``image`` and the truth by their log names; their gradient with respect to ``image``,
@@ -348,16 +368,37 @@ class FaceModel(ResumableModel):
             net.load_state_dict(tensors, strict=False)
             return
         stage_1, new = (net.STAGE_1, net.new_tensors) if isinstance(net, VQAutoencoder) else (None, ())
-        left = load_weights(net, read_checkpoint(load_path, param_key), (stage_1,) if stage_1 else (), new)
+        checkpoint = read_checkpoint(load_path, param_key)
+        left = load_weights(net, checkpoint, (stage_1,) if stage_1 else (), new)
+        if isinstance(net, VQAutoencoder):
+            self.started_from = _started_from(net, checkpoint, resumed=bool(self.opt["path"].get("resume_state")))
         self.begins_anew |= bool(left)
         begin = f" {len(left)} tensors, such as {left[0]}, it does not have: they start anew." if left else ""
         get_root_logger().info(f"Loaded {type(net).__name__} from {load_path}.{begin}")
 
     def save(self, epoch: int, current_iter: int) -> None:
         self.tell_bad_batches(wait=True)
+        self.get_bare_model(self.net_g).about = self.about()
         for adversary in self.adversaries.values():
             self.save_network(adversary.net, f"net_{adversary.label}", current_iter)
         super().save(epoch, current_iter)
+
+
+def _started_from(net: VQAutoencoder, checkpoint: Checkpoint, resumed: bool) -> About:
+    """What training started from: a file of the same kind of network, or, when it resumes, what that one says."""
+    config = checkpoint.config or {}
+    if config.get("type") != type(net).__name__:
+        return About()
+    about = About.read(config.get("about"), str(checkpoint.path))
+    return About.read(about.started_from, str(checkpoint.path)) if resumed else about
+
+
+def _count_faces(block: Mapping[str, Any]) -> dict[str, int]:
+    """The number of different faces that a training set gives, by its name."""
+    if block.get("type") != "BlindFaceDataset":
+        return {}
+    faces = len(ImageSource(block["dataroot_gt"])) - block.get("skip_images", 0)
+    return {str(block["name"]): min(faces, block.get("num_images") or faces)}
 
 
 def _sum(terms: Mapping[str, Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 from torch import Tensor, nn
 
+from restoreformer.archs.about import About
 from restoreformer.archs.blocks import ResidualBlock, straight_through
 from restoreformer.archs.vector_quantizer import VectorQuantizer
 from restoreformer.errors import RestoreFormerError
@@ -48,6 +49,8 @@ class VQAutoencoder(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     quantize: VectorQuantizer
+    # Stored with the weights; no part of what the network computes.
+    about: About = About()
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Any
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from restoreformer.archs.about import About
 from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.checkpoint import Checkpoint, load_weights
 from restoreformer.archs.hq_dictionary_arch import HQDictionary, HQDictionaryPaper
@@ -54,7 +55,7 @@ def build_unfilled(config: Mapping[str, Any], expected: Sequence[str], source: s
     """A network whose tensors hold nothing yet.
 
     Args:
-        config: ``{"type": name, **arguments}``.
+        config: ``{"type": name, **arguments}``, and ``about`` (:class:`~restoreformer.archs.about.About`).
         expected: registered names of the networks that it may be.
         source: where ``config`` stands.
 
@@ -64,12 +65,16 @@ def build_unfilled(config: Mapping[str, Any], expected: Sequence[str], source: s
     kind = str(config.get("type"))
     if kind not in expected:
         raise RestoreFormerError(f"Expected {' or '.join(expected)} in {source}, got {kind}.")
-    check_arguments(f"config in {source}", config, NETWORKS[kind])
+    arguments = {k: v for k, v in config.items() if k not in ("type", "about")}
+    check_arguments(f"config in {source}", arguments, NETWORKS[kind])
+    about = About.read(config.get("about"), source)
     try:
         with _Unfilled():
-            return NETWORKS[kind](**{k: v for k, v in config.items() if k != "type"})
+            net = NETWORKS[kind](**arguments)
     except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
         raise RestoreFormerError(f"Expected the configuration of {kind} in {source}: {error}") from error
+    net.about = about
+    return net
 
 
 class _Unfilled(TorchFunctionMode):

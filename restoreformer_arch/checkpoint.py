@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from restoreformer.archs.autoencoder import VQAutoencoder
 from restoreformer.archs.layouts import write_tensors
 from restoreformer.errors import RestoreFormerError
 from restoreformer.nesting import SETS, bare_names, find_set
@@ -157,6 +158,7 @@ def load_weights(
 def _check_config(net: nn.Module, checkpoint: Checkpoint, accepted: tuple[str, ...]) -> None:
     stored = dict(checkpoint.config or {})
     kind = stored.pop("type", None)
+    stored.pop("about", None)
     if kind not in accepted:
         raise RestoreFormerError(f"Expected {' or '.join(accepted)} in {checkpoint.path}, got {kind}.")
     own = network_config(net)
@@ -178,8 +180,11 @@ def _meant(key: str, value: Any) -> Any:
 
 
 def network_config(net: nn.Module) -> dict[str, Any]:
-    """``{"type": name, **arguments}``: what rebuilds ``net``; arguments only where the class keeps them."""
-    return {"type": type(net).__name__, **getattr(net, "config", {})}
+    """``{"type": name, **arguments}``: what rebuilds ``net``, and ``about`` where that is known; arguments only where
+    the class keeps them."""
+    config = {"type": type(net).__name__, **getattr(net, "config", {})}
+    about = net.about.stored() if isinstance(net, VQAutoencoder) else {}
+    return {**config, "about": about} if about else config
 
 
 def save_checkpoint(path: str | Path, net: nn.Module, ema: nn.Module | None = None) -> None:

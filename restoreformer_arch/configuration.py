@@ -53,7 +53,7 @@ def configuration(checkpoint: Checkpoint, path: Path | None) -> Chosen:
         )
     if not given:
         return Chosen(config, how, None)
-    check_arguments(str(path), given, NETWORKS[config["type"]])
+    check_arguments(str(path), {k: v for k, v in given.items() if k != "about"}, NETWORKS[config["type"]])
     if not known:
         return Chosen(config, how, str(path))
     return Chosen(config, f"{how} and by {path}", f"{path} and {checkpoint.path}" if checkpoint.config else str(path))

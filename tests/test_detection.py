@@ -73,6 +73,16 @@ def test_retinaface_from_a_file_put_in_place(tmp_path, monkeypatch, astronaut):
         assert face.box.shape == (4,) and face.landmarks.shape == (5, 2) and 0 <= face.score <= 1
 
 
+def test_auto_is_centerface_without_retinafaces_weights(tmp_path, monkeypatch, astronaut, caplog):
+    row = pretrained.FILES["detection_Resnet50_Final.pth"]
+    monkeypatch.setitem(pretrained.FILES, "detection_Resnet50_Final.pth", row._replace(url="http://127.0.0.1:9/x.pth"))
+    monkeypatch.delenv("RESTOREFORMER_WEIGHTS", raising=False)
+    (face,) = build_detector("auto", tmp_path)(astronaut)
+    (expected,) = build_detector("centerface")(astronaut)
+    assert (face.landmarks == expected.landmarks).all()
+    assert "RetinaFace's weights are unavailable" in caplog.text
+
+
 def test_retinaface_without_its_weights_says_so(tmp_path, monkeypatch):
     row = pretrained.FILES["detection_Resnet50_Final.pth"]
     monkeypatch.setitem(pretrained.FILES, "detection_Resnet50_Final.pth", row._replace(url="http://127.0.0.1:9/x.pth"))
@@ -105,5 +115,7 @@ def test_onnx_files_that_are_none(tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(RestoreFormerError, match="Expected a detector among retinaface, centerface, or .* got mtcnn"):
+    with pytest.raises(
+        RestoreFormerError, match="Expected a detector among auto, retinaface, centerface, or .* got mtcnn"
+    ):
         build_detector("mtcnn")

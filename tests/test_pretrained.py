@@ -7,7 +7,7 @@ import pytest
 
 from restoreformer import pretrained
 from restoreformer.errors import RestoreFormerError
-from restoreformer.pretrained import FILES, PretrainedFile, find_pretrained, local_file
+from restoreformer.pretrained import FILES, SHIPPED, PretrainedFile, UnavailableError, find_pretrained, local_file
 
 CONTENT = b"weights" * 1000
 
@@ -66,8 +66,9 @@ def test_order_of_folders(row, tmp_path, monkeypatch):
 
 def test_without_a_network_the_error_says_what_from_where_and_whereto(row, tmp_path, monkeypatch):
     monkeypatch.setitem(FILES, "net.pth", row._replace(url="http://127.0.0.1:9/net.pth"))
-    with pytest.raises(RestoreFormerError) as caught:
+    with pytest.raises(UnavailableError) as caught:
         find_pretrained("net.pth", tmp_path / "w")
+    assert socket.getdefaulttimeout() is None
     for part in ("net.pth", "http://127.0.0.1:9/net.pth", str(tmp_path / "w" / "net.pth"), "1 MB"):
         assert part in str(caught.value)
     assert not (tmp_path / "w" / "net.pth").exists()
@@ -107,6 +108,18 @@ def test_a_bare_name_is_looked_up_where_files_are(tmp_path, monkeypatch):
     assert str(local_file("own.npz")) == "own.npz"
     with pytest.raises(RestoreFormerError, match=r"Expected a file or one of .*RestoreFormer\.ckpt"):
         find_pretrained("other.pth")
+
+
+def test_shipped_networks_are_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, path in SHIPPED.items():
+        (tmp_path / name).mkdir()
+        assert local_file(name) == path and path.is_file(), "a folder of that name is no network"
+        assert path.stat().st_size < 10 * 2**20
+    (tmp_path / "own").mkdir()
+    (tmp_path / "small").rmdir()
+    (tmp_path / "small").write_bytes(b"mine")
+    assert local_file("small").read_bytes() == b"mine"
 
 
 def test_the_table_is_whole():

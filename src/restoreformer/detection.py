@@ -1,5 +1,6 @@
 """Face detectors by name, behind one signature: an image in, boxes and five landmarks out."""
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,9 @@ from restoreformer.errors import RestoreFormerError
 from restoreformer.extras import import_extra
 from restoreformer.geometry import FRAME
 from restoreformer.images import Image, resize
-from restoreformer.pretrained import find_pretrained
+from restoreformer.pretrained import UnavailableError, find_pretrained
+
+logger = logging.getLogger("restoreformer")
 
 # A find with less is passed over, unless another value is asked for. RetinaFace is surer of everything: facexlib's own.
 CONFIDENCE = 0.5
@@ -100,7 +103,17 @@ def _yunet(path: Path, confidence: float | None) -> Detector:
     return detect
 
 
+def _auto(weights_dir: str | Path | None, device: torch.device, confidence: float | None) -> Detector:
+    """RetinaFace, or CenterFace where RetinaFace's weights are unavailable."""
+    try:
+        return _retinaface(weights_dir, device, confidence)
+    except UnavailableError:
+        logger.warning("RetinaFace's weights are unavailable: using the detector centerface.")
+        return _centerface(weights_dir, device, confidence)
+
+
 DETECTORS: dict[str, Callable[[str | Path | None, torch.device, float | None], Detector]] = {
+    "auto": _auto,
     "retinaface": _retinaface,
     "centerface": _centerface,
 }
@@ -116,7 +129,8 @@ def build_detector(
     """A detector: BGR uint8 images of any size to faces, largest first; from several threads, too.
 
     Args:
-        name: ``retinaface``, ``centerface``, or the path of YuNet as ``.onnx``.
+        name: ``retinaface``, ``centerface``, ``auto`` (the first, or the second where its weights are unavailable), or
+            the path of YuNet as ``.onnx``.
         weights_dir: where RetinaFace's weights are looked for, see ``restoreformer.pretrained``.
         device: where the network runs, if it is a torch network.
         confidence: least score of a face, above 0 and up to 1; None takes what suits the detector.

@@ -16,7 +16,7 @@ import yaml
 from restoreformer.errors import RestoreFormerError
 from restoreformer.option_values import Options, mistyped, value_problems
 
-TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
+TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger", "about"}
 TOP |= {"dist_params", "find_unused_parameters"}
 # Written into the options by BasicSR itself.
 TOP_SET_BY_BASICSR = {"dist", "rank", "world_size", "auto_resume", "is_train", "root_path"}
@@ -121,6 +121,7 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
     yield from _unknown("the option file", opt, {*TOP, *model.NETWORKS}, TOP_SET_BY_BASICSR)
     yield from _missing("the option file", opt, ("name", "num_gpu", "datasets", "network_g", "path"))
     yield from value_problems(opt)
+    yield from _about(opt.get("about"))
     labels = [key.removeprefix("network_") for key in model.NETWORKS]
     paths = {f"{stem}{label}" for stem in ("pretrain_network_", "param_key_", "strict_load_") for label in labels}
     yield from _unknown("path", opt.get("path"), {*PATH, *paths, *model.PATH_OPTIONS}, PATH_SET_BY_BASICSR)
@@ -135,6 +136,15 @@ def _file_of_ours(opt: Options, model: Any) -> Iterator[str]:
         yield from _training(opt, model)
     elif not (opt.get("path") or {}).get("pretrain_network_g"):
         yield "path: pretrain_network_g is missing: name the network to test, or write none for a random one"
+
+
+def _about(block: Any) -> Iterator[str]:
+    from restoreformer.archs.about import About
+
+    try:
+        About.read(block, "the option file")
+    except RestoreFormerError as error:
+        yield str(error)
 
 
 def _registered_types(opt: Options, model: Any) -> Iterator[str]:

@@ -3,11 +3,14 @@
 A file is looked for in the folder given, then in ``$RESTOREFORMER_WEIGHTS``, then in
 ``experiments/pretrained_models`` under the working directory; if it is nowhere it is downloaded to
 the first of those that is set. Whatever is found is held against its SHA-256.
+
+Networks of this project that come with the package have short names, see :data:`SHIPPED`.
 """
 
 import hashlib
 import http.client
 import os
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +18,14 @@ from restoreformer.errors import RestoreFormerError
 
 DEFAULT_FOLDER = Path("experiments/pretrained_models")
 ENVIRONMENT = "RESTOREFORMER_WEIGHTS"
+# Seconds without an answer after which a server is taken to be unreachable.
+TIMEOUT = 15
+# Networks that come with the package, by name (docs/small_model.md).
+SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("small", "small_dictionary")}
+
+
+class UnavailableError(RestoreFormerError):
+    """A pretrained file is not on this machine and cannot be downloaded."""
 
 
 class PretrainedFile(NamedTuple):
@@ -114,9 +125,11 @@ def search_folders(folder: str | Path | None = None) -> list[Path]:
 
 
 def local_file(path: str | Path, folder: str | Path | None = None) -> Path:
-    """``path`` itself, unless there is no such file: then the pretrained one, if its name is in the table, or one of
-    that bare name in a folder that is searched."""
+    """``path`` itself, unless there is no such file: then the pretrained one, if its name is in the table, the shipped
+    one of that name, or one of that bare name in a folder that is searched."""
     path = Path(path).expanduser()
+    if not path.is_file() and str(path) in SHIPPED:
+        return SHIPPED[str(path)]
     if path.exists():
         return path
     if path.name in FILES:
@@ -132,7 +145,8 @@ def find_pretrained(name: str, folder: str | Path | None = None) -> Path:
         folder: searched first, and downloaded to (``--weights-dir``).
 
     Raises:
-        RestoreFormerError: not in the table, neither found nor to be had, or not the file that is meant.
+        UnavailableError: it is neither found nor downloadable.
+        RestoreFormerError: it is not in the table, or its content is not the published one.
     """
     if name not in FILES:
         raise RestoreFormerError(f"Expected a file or one of {', '.join(FILES)}, found nothing at {name}.")
@@ -152,15 +166,20 @@ def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
     from torch.hub import download_url_to_file
 
     target = folder / name
+    # torch.hub has no timeout of its own and would wait for good behind a firewall.
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(before or TIMEOUT)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         download_url_to_file(row.url, str(target), hash_prefix=row.sha256)
     except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-        raise RestoreFormerError(
+        raise UnavailableError(
             f"Expected {name} ({row.megabytes} MB), found it in none of "
             f"{', '.join(map(str, search_folders(folder)))} and could not download it ({error}): fetch {row.url} and "
             f"put it at {target}."
         ) from error
+    finally:
+        socket.setdefaulttimeout(before)
     return target
 
 

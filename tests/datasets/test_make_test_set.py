@@ -111,6 +111,10 @@ def test_sets_that_cannot_be_made(faces_folder, tmp_path):
     (tmp_path / "b" / "lq" / "other.png").touch()
     with pytest.raises(RestoreFormerError, match="alone in .*, got other"):
         make_test_set(faces_folder, tmp_path / "b", 64)
-    for arguments, message in (((0, 0), "size from 1"), ((64, -1), "seed from 0"), ((64, 0, "x"), "preset to be one of")):
+    for arguments, message in (
+        ((0, 0), "size from 1"),
+        ((64, -1), "seed from 0"),
+        ((64, 0, "x"), "preset to be one of"),
+    ):
         with pytest.raises(RestoreFormerError, match=message):
             make_test_set(faces_folder, tmp_path / "c", *arguments)

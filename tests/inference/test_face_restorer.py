@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from restoreformer.archs.about import About
 from restoreformer.archs.checkpoint import save_checkpoint
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
-from restoreformer.archs.restoreformer_arch import RestoreFormerPaper
+from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerPaper
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_tensor
+from restoreformer.inference.color_fix import fix_color
 from restoreformer.inference.face_restorer import FaceRestorer
+from restoreformer.pretrained import FILES, UnavailableError
 
 
 @pytest.fixture
@@ -204,3 +207,51 @@ def test_compiled(model, face):
     exact = FaceRestorer(model, None, "cpu").restore_aligned([face])[0]
     compiled = FaceRestorer(model, None, "cpu", compile=True).restore_aligned([face])[0]
     assert np.abs(compiled.astype(int) - exact).max() <= 1
+
+
+def test_the_colour_fix_is_the_files_or_the_one_asked_for(tmp_path, small_net, face):
+    net = RestoreFormer(**small_net)
+    net.about = About(color_fix="low")
+    save_checkpoint(tmp_path / "net.pth", net)
+    aligned = cv2.resize(face, (64, 64), interpolation=cv2.INTER_AREA)
+    restorer = FaceRestorer(tmp_path / "net.pth", None, "cpu")
+    plain = FaceRestorer(tmp_path / "net.pth", None, "cpu", color_fix="none").restore_aligned([aligned])[0]
+    for name, restored in (
+        ("low", restorer.restore_aligned([aligned])[0]),
+        ("chroma", restorer.with_color_fix("chroma").restore_aligned([aligned])[0]),
+    ):
+        assert (restored == fix_color(aligned, plain, name)).all() and (restored != plain).any()
+    assert restorer.color_fix == "low", "the other one is a copy"
+    for misused in (lambda: FaceRestorer(tmp_path / "net.pth", None, color_fix="all"),
+                    lambda: restorer.with_color_fix("all")):  # fmt: skip
+        with pytest.raises(RestoreFormerError, match="color_fix among"):
+            misused()
+
+
+def test_large_faces_keep_their_detail_by_a_small_network(model, astronaut):
+    large = cv2.resize(astronaut, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    large[::2, ::2] //= 2
+    restorer = FaceRestorer(model, "centerface", "cpu")
+    assert restorer.keep_detail, "a network of 64 pixels"
+    replacing = FaceRestorer(model, "centerface", "cpu", keep_detail=False)
+    placed = restorer.place(large)
+    same = restorer.finish(placed, placed.crops)
+    assert (same.image == large).all(), "a network that changes nothing leaves every pixel"
+    assert (replacing.finish(placed, placed.crops).image != large).any()
+
+
+def test_without_the_authors_model_the_small_one_is_used_and_named(tmp_path, monkeypatch, caplog, face):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RESTOREFORMER_WEIGHTS", raising=False)
+    monkeypatch.setitem(FILES, "RestoreFormer.ckpt", FILES["RestoreFormer.ckpt"]._replace(url="http://127.0.0.1:9/x"))
+    restorer = FaceRestorer(detector=None, device="cpu")
+    (note,) = restorer.notes
+    assert "using the small model" in note and "30 to 130 pixels" in note and "http://127.0.0.1:9/x" in note
+    assert note in caplog.text and restorer.size == 128 and restorer.color_fix == "low"
+    with pytest.raises(UnavailableError):
+        FaceRestorer("RestoreFormer.ckpt", None, "cpu")
+    folder = tmp_path / "experiments" / "pretrained_models"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "RestoreFormer.ckpt").write_bytes(b"another content")
+    with pytest.raises(RestoreFormerError, match="with SHA-256"):
+        FaceRestorer(detector=None, device="cpu")

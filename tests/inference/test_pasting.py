@@ -36,6 +36,23 @@ def test_a_network_that_changes_nothing_changes_nothing_outside_and_little_withi
     assert psnr(pasted[~outside], photo[~outside]) > least
 
 
+@pytest.mark.parametrize("dtype, unit", [(np.uint8, 1), (np.uint16, 257)])
+def test_detail_finer_than_the_crop_is_kept(dtype, unit):
+    """Only what the network changed is added: noise of single pixels, which no small crop holds, stays."""
+    rng = np.random.default_rng(0)
+    photo = rng.integers(60, 196, (512, 512, 3)).astype(dtype) * dtype(unit)
+    matrix = np.array([[1 / 8, 0, (1 / 8 - 1) / 2], [0, 1 / 8, (1 / 8 - 1) / 2]])
+    crop = crop_face((photo // unit).astype(np.uint8), matrix, 64)
+    pasted = photo.copy()
+    paste_face(pasted, crop, matrix, keep_detail_beyond=crop)
+    assert (pasted == photo).all()
+    paste_face(pasted, crop + np.uint8(10), matrix, 0.5, keep_detail_beyond=crop)
+    assert (pasted[156:356, 156:356] == photo[156:356, 156:356] + 5 * unit).all()
+    bright = np.full_like(photo, 255 * unit)
+    paste_face(bright, crop + np.uint8(10), matrix, keep_detail_beyond=crop)
+    assert (bright == 255 * unit).all(), "no value wraps around"
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [0, 3, 4])
 def test_every_kind_of_photo(astronaut, dtype, channels):
