@@ -14,4 +14,6 @@ FOLDERS = {
     "restoreformer.inference": "inference",
 }
 
-setup(packages=list(FOLDERS), package_dir=FOLDERS, package_data={"restoreformer": ["py.typed"]})
+setup(
+    packages=list(FOLDERS), package_dir=FOLDERS, package_data={"restoreformer": ["py.typed", "weights/*.safetensors"]}
+)

@@ -1,6 +1,6 @@
 """How a training went, from its log: losses above, validation below.
 
-python benchmarks/curves.py --experiment experiments/small_dictionary_128 \\
+python benchmarks/curves.py --experiment experiments/small_dictionary \\
     --losses l_pix l_percep entries_in_use perplexity --output docs/small_dictionary.png
 """
 

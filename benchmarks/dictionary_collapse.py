@@ -25,6 +25,7 @@ SETTINGS = {
     "encoder": {"start": "encoder", "interval": 0},
     "encoder, redrawn": {"start": "encoder", "interval": 20, "until": 220},
 }
+ITERATIONS = 300
 COLUMNS = ("entries_in_use", "perplexity", "l_dict")
 
 
@@ -34,7 +35,11 @@ def train(name: str, renewal: dict[str, object]) -> str:
     if not list(folder.glob("models/net_g_latest.pth")):
         opt = yaml.safe_load((ROOT / "options/small/train_dictionary.yml").read_text())
         opt["name"] = name
-        opt["train"]["renewal_opt"] = renewal
+        opt["train"] |= {"total_iter": ITERATIONS, "gan_start_iter": ITERATIONS + 1, "renewal_opt": renewal}
+        # Collapse shows without the stand-ins' weights too.
+        del opt["train"]["perceptual_opt"]
+        opt["val"]["metrics"] = {"psnr": opt["val"]["metrics"]["psnr"]}
+        opt["logger"]["print_freq"] = 20
         path = ROOT / "experiments" / f"{name}.yml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(opt, sort_keys=False))

@@ -21,7 +21,7 @@ import torch
 import yaml
 
 import restoreformer.plugin  # noqa: F401
-from restoreformer.datasets.degradation import Degradation, file_generator
+from restoreformer.datasets.degradation import STRENGTHS, file_generator
 from restoreformer.image_source import list_images
 from restoreformer.images import Image, read, resize
 from restoreformer.inference.alignment import crop_face
@@ -31,13 +31,6 @@ from restoreformer.metrics.collector import Collector, make_collector
 from restoreformer.program import option_parser
 
 SIZES = (160, 192, 256, 384, 512)
-# Thirds of the paper's ranges of blur, shrinking and noise.
-STRENGTHS = {
-    "none": None,
-    "mild": Degradation((0.2, 3.5), (1, 3.3), (0, 7), (87, 100)),
-    "medium": Degradation((3.5, 6.7), (3.3, 5.7), (7, 13), (73, 87)),
-    "strong": Degradation((6.7, 10), (5.7, 8), (13, 20), (60, 73)),
-}
 
 
 def pasted(photo: Image, restorer: FaceRestorer) -> dict[str, Image]:
@@ -58,7 +51,7 @@ def measure(faces: list[Path], restorer: FaceRestorer, metrics: dict[str, Collec
     """Print a table row for each size, strength and way."""
     print("| side | degradation | pasted | " + " | ".join(metrics) + " |\n" + "| --- " * (3 + len(metrics)) + "|")
     for size in SIZES:
-        for strength, ranges in STRENGTHS.items():
+        for strength, ranges in {"none": None, **STRENGTHS}.items():
             photos, truths = [], []
             for path in faces:
                 truth = resize(read(path), size, size)

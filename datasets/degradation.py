@@ -207,6 +207,12 @@ RELEASED = replace(PAPER, blur_sigma=(0.1, 10.0), downsample=(0.8, 8.0), blur_ke
 MIXED = replace(RELEASED, color_jitter_prob=0.3, tone_prob=0.3, gray_prob=0.01)
 PRESETS = {"paper": PAPER, "released": RELEASED, "mixed": MIXED}
 MAX_REFERENCE_SIZE = 8192
+# Thirds of the paper's ranges, for pictures and tables by strength.
+STRENGTHS = {
+    "mild": Degradation((0.2, 3.5), (1.0, 3.3), (0.0, 6.7), (87.0, 100.0)),
+    "medium": Degradation((3.5, 6.7), (3.3, 5.7), (6.7, 13.3), (73.0, 87.0)),
+    "strong": Degradation((6.7, 10.0), (5.7, 8.0), (13.3, 20.0), (60.0, 73.0)),
+}
 DEGRADATION_KEYS = ("preset", "reference_size", *(f.name for f in fields(Degradation)))
 
 
