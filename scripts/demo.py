@@ -15,7 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr importable)
@@ -23,7 +22,7 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 from restoreformer.datasets.degradation import STRENGTHS, file_generator
 from restoreformer.errors import RestoreFormerError
 from restoreformer.image_source import list_images
-from restoreformer.images import Image, read, resize, write
+from restoreformer.images import Image, captioned, read, resize, write
 from restoreformer.program import option_parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +57,7 @@ def restore_unseen() -> Path:
         "original": UNSEEN / "original",
     }
     faces = {row: [read(folder / f"{name}.png") for name in strengths] for row, folder in rows.items()}
-    write(OUT / "unseen.png", np.vstack([label(np.hstack(images), row) for row, images in faces.items()]))
+    write(OUT / "unseen.png", np.vstack([captioned(np.hstack(images), row) for row, images in faces.items()]))
     sys.stdout.write("\nPSNR in dB       " + "".join(f"{s:>8}" for s in STRENGTHS) + "\n")
     for row in ("degraded", "restored"):
         means = [
@@ -134,13 +133,6 @@ def first_and_last(text: str, name: str) -> str:
     """Return the first and the last of the values logged under a name."""
     values = logged(text, name)
     return f"{values[0]:.4g} -> {values[-1]:.4g}"
-
-
-def label(image: Image, text: str) -> Image:
-    """Return the image under a line of text."""
-    bar = np.full((22, image.shape[1], 3), 255, np.uint8)
-    cv2.putText(bar, text, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.vstack([bar, image])
 
 
 def main() -> None:

@@ -128,6 +128,13 @@ def tiled(tiles: Sequence[Image]) -> Image:
     return np.vstack([np.hstack(padded[i : i + across]) for i in range(0, len(padded), across)])
 
 
+def captioned(image: Image, text: str, height: int = 22) -> Image:
+    """Return the image under a line of ``text``, ASCII, black on white, of ``height`` pixels."""
+    bar = np.full((height, image.shape[1], 3), 255, np.uint8)
+    cv2.putText(bar, text, (4, height - 6), cv2.FONT_HERSHEY_SIMPLEX, height / 44, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([bar, image])
+
+
 def to_tensor(image: Image) -> Tensor:
     """BGR uint8 ``(h, w, 3)`` to RGB float32 ``(3, h, w)`` in [-1, 1]."""
     planes = np.empty((3, *image.shape[:2]), np.float32)
