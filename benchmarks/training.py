@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ours fp32, checkpointing": {"checkpointing": True},
     "ours bf16, checkpointing": {"amp": "bf16", "checkpointing": True},
 }
-WITH_WEIGHTS = ("ArcFace", "LPIPS", "VGG19")
+WITH_WEIGHTS = ("ArcFace", "EdgeVGG16", "LPIPS", "VGG19")
 FIVE = "five passes, as released"
 # Boxes of a face of FRAME pixels, with the size of the crops that are made of them.
 BOXES = {"left_eye": (150, 200, 230, 280), "right_eye": (280, 200, 360, 280), "mouth": (195, 310, 315, 430)}
@@ -48,6 +48,8 @@ def build(path: Path, train: dict[str, Any], device: torch.device) -> FaceModel:
     if "identity_start_iter" in opt["train"]:
         opt["train"]["identity_start_iter"] = 1
     opt["path"] = {"pretrain_network_g": "none"}
+    # Batches are made by hand.
+    opt["datasets"] = {}
     for block in opt["train"].values():
         if isinstance(block, dict) and str(block.get("type")).startswith(WITH_WEIGHTS):
             block["weights"] = "none"

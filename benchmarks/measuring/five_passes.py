@@ -36,7 +36,8 @@ class FivePasses:
         self.image_losses = copy.deepcopy(model.image_losses)
         for criterion in filter(None, self.image_losses.values()):
             criterion.to(memory_format=torch.contiguous_format)
-        if isinstance(identity := self.image_losses.get("l_identity"), ArcFaceIdentityLoss):
+        identity = self.image_losses.get("l_identity")
+        if isinstance(identity, ArcFaceIdentityLoss) and isinstance(identity.net.net, ArcFaceResNet18):
             # Ours is made quicker when it is loaded; as released, its weights at random like that one's.
             identity.net.net = ArcFaceResNet18().eval().requires_grad_(False).to(model.device)
         self.nets: dict[str, nn.Module] = {"network_g": net}

@@ -81,6 +81,9 @@ def adapted(file, small_net, data, **blocks):
     opt["network_g"] = {"type": opt["network_g"]["type"], **small_net}
     for name, values in blocks.items():
         opt[name] |= values
+    for block in (*opt.get("train", {}).values(), *opt["val"].get("metrics", {}).values()):
+        if isinstance(block, dict) and "weights" in block:
+            block["weights"] = "none"
     return opt
 
 
