@@ -11,6 +11,7 @@ failures.jpg     of all neutral faces, strongly degraded: the eight whose restor
                  by --metrics' identity angle
 color_fix.jpg    the first eight smiling faces on a faded, yellowed print, with each colour fix
 unseen.jpg       the first six smiling faces, two of each strength, for the README
+degradation.jpg  one face degraded by each preset, with the same draws at 512, 256 and 128 pixels, scaled and not
 whole_NAME.jpg   PHOTO, and a group picture of the first twelve smiling faces: degraded, restored, original
 """
 
@@ -24,7 +25,14 @@ import yaml
 
 import restoreformer.plugin  # noqa: F401
 from restoreformer.archs.about import COLOR_FIXES
-from restoreformer.datasets.degradation import STRENGTHS, Degradation, Strengths, file_generator
+from restoreformer.datasets.degradation import (
+    PRESETS,
+    STRENGTHS,
+    Degradation,
+    Strengths,
+    build_degradation,
+    file_generator,
+)
 from restoreformer.images import Image, captioned, read, resize, write
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.metrics.collector import make_collector
@@ -32,6 +40,7 @@ from restoreformer.program import option_parser
 
 HELD_OUT = 81
 REFERENCE = 512
+SHOWN = 256
 # A faded print: contrast halved, brightened, blue lost to yellowing (BGR).
 FADED = np.array([[0.42, 70], [0.5, 90], [0.52, 105]])
 
@@ -100,6 +109,22 @@ def unseen(restorer: FaceRestorer, faces: list[Path]) -> Image:
     return rows_of({name: [_enlarged(image, 1.5) for image in images] for name, images in rows.items()})
 
 
+def degradations(path: Path) -> Image:
+    """One face by preset (rows) and size (columns), each shown at 256 pixels after its original."""
+    rows = {}
+    for preset in PRESETS:
+        images = [resize(read(path), SHOWN, SHOWN)]
+        for size, reference in ((512, REFERENCE), (256, REFERENCE), (128, REFERENCE), (128, None)):
+            degradation = build_degradation({"preset": preset, "reference_size": reference}, size)
+            face = resize(read(path), size, size)
+            lq = degradation(face, file_generator(path.stem, 45), exact=True)
+            images.append(
+                cv2.resize(lq, (SHOWN, SHOWN), interpolation=cv2.INTER_AREA if size > SHOWN else cv2.INTER_CUBIC)
+            )
+        rows[f"{preset}: original; at 512, 256 and 128 pixels, scaled; at 128, not scaled"] = images
+    return rows_of(rows)
+
+
 def _enlarged(image: Image, factor: float) -> Image:
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
 
@@ -141,6 +166,7 @@ def main() -> None:
         "failures": failures(restorer, neutral, args.metrics),
         "color_fix": color_fixes(restorer, smiling[:8]),
         "unseen": unseen(restorer, smiling[:6]),
+        "degradation": degradations(neutral[0]),
         f"whole_{name}": whole(restorer, photo),
         "whole_group": whole(restorer, group_picture(smiling[:12], 4, 128)),
     }

