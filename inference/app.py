@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # The authors' files; those of others hold the same networks once more.
 NAMED_MODELS = [name for name in FILES if name.startswith("RestoreFormer") and name.endswith(".ckpt")]
 UPSCALES = [1, 2, 4]
+# The colour fix that suits the network.
+AUTOMATIC = "automatic"
 # Seconds: how often files are looked through, and the age at which they go while the program runs.
 CLEAN_EVERY, KEEP_FOR = 3600, 24 * 3600
 # Of an upload, in bytes: more than the largest photos have, less than would fill a disk.
@@ -81,8 +83,8 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
                     0, 1, 1, step=0.05, label="Strength", info="0: the photo as it is. 1: the restored faces."
                 )
                 color_fix = gr.Radio(
-                    [("automatic", None), *((name, name) for name in COLOR_FIXES)],
-                    value=None,
+                    [AUTOMATIC, *COLOR_FIXES],
+                    value=AUTOMATIC,
                     label="Colour fix",
                     info="Take from the photo: low brightness and colour, chroma colour alone.",
                 )
@@ -110,8 +112,9 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
             shown = Shown("") if path is None else preview(Path(path), folder)
             return [*outputs(shown), gr.Button(interactive=shown.pair is not None)]
 
-        def restore(path: str, model: str, *values: Any) -> list[Any]:
-            return outputs(restore_upload(Path(path), restorers, model, folder, *values))
+        def restore(path: str, model: str, upscale: float, strength: float, center: bool, fix: str) -> list[Any]:
+            color_fix = None if fix == AUTOMATIC else fix
+            return outputs(restore_upload(Path(path), restorers, model, folder, upscale, strength, center, color_fix))
 
         shown_in = [line, pair, download, faces]
         asked = [photo, model, upscale, strength, only_center_face, color_fix]
@@ -173,7 +176,11 @@ def main() -> None:
 
     restorers = KeptRestorers(build)
     try:
-        first = args.model or [default_model(args.weights_dir)[0]]
+        first = args.model
+        if not first:
+            name, unavailable = default_model(args.weights_dir)
+            first = [name]
+            sys.stderr.write(f"{unavailable}\n" if unavailable else "")
         models = list(dict.fromkeys([*first, *NAMED_MODELS, SMALL_MODEL]))
         check_address(args.host, args.port)
         with tempfile.TemporaryDirectory(prefix="restoreformer_") as folder:

@@ -456,3 +456,20 @@ def test_text_that_is_no_option_file(text, tmp_path):
     (tmp_path / "opt.yml").write_text(text)
     with pytest.raises(RestoreFormerError, match=r"opt\.yml"):
         read_options(tmp_path / "opt.yml")
+
+
+def test_what_a_file_says_about_its_network_is_checked():
+    opt = load(ROOT / "options" / "small" / "train_restoreformer.yml")
+    check_options(opt)
+    for about, message in (({"notes": "x"}, "got 'notes'"), ({"color_fix": "all"}, "about: color_fix"), (3, "mapping")):
+        with pytest.raises(RestoreFormerError, match=message):
+            check_options({**opt, "about": about})
+
+
+def test_scaled_degradation_is_checked_for_the_size_of_the_samples():
+    opt = load(ROOT / "options" / "small" / "train_restoreformer.yml")
+    block = opt["datasets"]["train"]["degradation"]
+    for value, message in (("512", "reference_size"), (0, "reference_size"), (1, "blur_sigma")):
+        block["reference_size"] = value
+        with pytest.raises(RestoreFormerError, match=message):
+            check_options(opt)

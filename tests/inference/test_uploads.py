@@ -5,6 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
+from restoreformer.archs.about import About
+from restoreformer.archs.checkpoint import save_checkpoint
+from restoreformer.archs.restoreformer_arch import RestoreFormer
 from restoreformer.errors import RestoreFormerError
 from restoreformer.inference import uploads
 from restoreformer.inference.face_restorer import FaceRestorer
@@ -102,3 +105,19 @@ def test_a_restorer_is_built_once():
         with pytest.raises(RestoreFormerError):
             restorers.get("bad")
     assert built.count("bad") == 2
+
+
+def test_a_page_shows_the_notes_of_a_network_and_takes_another_colour_fix(tmp_path, small_net, astronaut):
+    net = RestoreFormer(**small_net)
+    net.about = About({"mine": 1}, color_fix="low")
+    save_checkpoint(tmp_path / "net.pth", net)
+    cv2.imwrite(str(tmp_path / "photo.png"), astronaut)
+    restorers = KeptRestorers(lambda model: FaceRestorer(model, "centerface", "cpu"))
+    model = str(tmp_path / "net.pth")
+    shown = [
+        restore_upload(tmp_path / "photo.png", restorers, model, tmp_path, color_fix=fix) for fix in (None, "none")
+    ]
+    assert all("trained on 1 face: expect nonsense" in s.line for s in shown)
+    results = [read_photo(s.result) for s in shown]
+    plain = restorers.get(model).with_color_fix("none").restore(astronaut).image
+    assert (results[1] == plain).all() and (results[0] != plain).any()
