@@ -52,8 +52,8 @@ def browser() -> Iterator[Any]:
     if chromium is None:
         pytest.skip("needs chromium")
     with sync_api.sync_playwright() as playwright:
-        # Chromium has no sandbox for root.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # Chromium has no sandbox for root, and may hang where it looks for a GPU that is not there.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 

@@ -7,6 +7,7 @@ the first of those that is set. Whatever is found is held against its SHA-256.
 Networks of this project that come with the package have short names, see :data:`SHIPPED`.
 """
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -166,6 +167,7 @@ def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
     from torch.hub import download_url_to_file
 
     target = folder / name
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     # torch.hub has no timeout of its own and would wait for good behind a firewall.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(before or TIMEOUT)
@@ -173,6 +175,10 @@ def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         download_url_to_file(row.url, str(target), hash_prefix=row.sha256)
     except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
+        for path in missing:
+            # Not where another process has put something into it since.
+            with contextlib.suppress(OSError):
+                path.rmdir()
         raise UnavailableError(
             f"Expected {name} ({row.megabytes} MB), found it in none of "
             f"{', '.join(map(str, search_folders(folder)))} and could not download it ({error}): fetch {row.url} and "
