@@ -97,10 +97,10 @@ class Degradation:
                 raise RestoreFormerError(f"Expected degradation: {name} to be a number from 0 to {high}, got {value}.")
 
     def scaled(self, factor: float) -> "Degradation":
-        """Return the same degradation for faces whose side is ``factor`` times as long.
+        """Scale blur, kernel and downsampling by ``factor``, the face's size over the reference size.
 
-        Blur and kernel scale with the face, and so does what shrinking removes: r becomes ``1 + factor * (r - 1)``,
-        which leaves r = 1 as it is. Noise and JPEG act on the shrunk image, whatever the face's size, and are kept.
+        The factor of downsampling r becomes ``1 + factor * (r - 1)``, so that r = 1 stays. Noise and JPEG are kept:
+        they act on the downsampled image.
         """
         sizes = tuple(2 * round((factor * k - 1) / 2) + 1 for k in self._kernel_sizes())
         return replace(
@@ -250,4 +250,7 @@ def build_degradation(options: Mapping[str, Any], size: int) -> Degradation:
             f"Expected degradation: reference_size to be a whole number from 1 to {MAX_REFERENCE_SIZE}, "
             f"got {reference}."
         )
-    return degradation.scaled(size / reference)
+    try:
+        return degradation.scaled(size / reference)
+    except RestoreFormerError as error:
+        raise RestoreFormerError(f"{error} This is after scaling from reference_size {reference} to {size}.") from error

@@ -86,7 +86,7 @@ def build_page(restorers: KeptRestorers, models: list[str], folder: Path) -> "gr
                     [AUTOMATIC, *COLOR_FIXES],
                     value=AUTOMATIC,
                     label="Colour fix",
-                    info="Take from the photo: low brightness and colour, chroma colour alone.",
+                    info="What to take from the photo. low: brightness and colour; chroma: colour only.",
                 )
                 only_center_face = gr.Checkbox(label="Only the face in the middle")
                 button = gr.Button("Restore", variant="primary", interactive=False)

@@ -27,7 +27,7 @@ from restoreformer.inference.onnx_network import OnnxNetwork
 from restoreformer.inference.pasting import paste_face
 from restoreformer.inference.photos import Photo, as_bgr, check_photo, in_grey, is_grey, read_photo
 from restoreformer.inference.upsampling import Upsampler, enlarged
-from restoreformer.pretrained import FILES, UnavailableError, find_pretrained, local_file, search_folders
+from restoreformer.pretrained import FILES, UnavailableError, local_file, search_folders
 
 logger = logging.getLogger("restoreformer")
 
@@ -85,8 +85,8 @@ class FaceRestorer:
             photo too; None interpolates where a photo is enlarged.
         tile: side in pixels of the tiles in which the background goes through its network.
         confidence: least score of a face, 0 to 1; None takes what suits the detector.
-        keep_detail: add what the network changes to a face that is larger than the network's size, instead of
-            replacing the face, so that it keeps its finer detail; None does so for networks of less than 512 pixels.
+        keep_detail: for faces larger than the network's size, add the network's change to the photo instead of
+            replacing the face, so that finer detail stays. None does so for networks of less than 512 pixels.
         color_fix: ``none``, ``low`` or ``chroma``: what a restored face takes from the degraded one, see
             :mod:`~restoreformer.inference.color_fix`; None takes what suits the network.
 
@@ -121,7 +121,7 @@ class FaceRestorer:
         self.about = self.net.about
         self.color_fix = self.about.color_fix if color_fix is None else color_fix
         self.keep_detail = self.size < FRAME if keep_detail is None else keep_detail
-        self.notes = tuple(filter(None, (unavailable, self.about.warning, self.about.note)))
+        self.notes = tuple(filter(None, (unavailable or self.about.note, self.about.warning)))
         for note in self.notes:
             logger.warning(note)
         self.detect = None if detector is None else build_detector(detector, weights_dir, self.device, confidence)
@@ -256,13 +256,13 @@ def default_model(weights_dir: str | Path | None = None) -> tuple[str, str]:
         RestoreFormerError: there is a file of that name with another content.
     """
     try:
-        find_pretrained(DEFAULT_MODEL, weights_dir)
+        local_file(DEFAULT_MODEL, weights_dir)
         return DEFAULT_MODEL, ""
-    except UnavailableError:
+    except UnavailableError as error:
         row, folder = FILES[DEFAULT_MODEL], search_folders(weights_dir)[0]
         return SMALL_MODEL, (
-            f"{DEFAULT_MODEL} is neither here nor downloadable: using the small model that comes with this package, "
-            f"meant for faces of 30 to 130 pixels. For the large one, put {row.url} ({row.megabytes} MB) into {folder}."
+            f"{DEFAULT_MODEL} is neither here nor downloadable ({error.reason}): using the included small model, for "
+            f"faces of 30 to 130 pixels. For the large one, put {row.url} ({row.megabytes} MB) into {folder}."
         )
 
 

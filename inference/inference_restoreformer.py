@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--aligned",
         action="store_true",
-        help="inputs are aligned faces, as FFHQ's: options of whole photos have no part",
+        help="inputs are aligned faces, as FFHQ's; results have the network's size, whole-photo options are ignored",
     )
     add("--only_center_face", action="store_true", help="restore the face nearest the middle alone")
     add("--recursive", action="store_true", help="go into folders, and make the same ones below the output")
@@ -55,12 +55,16 @@ def parser() -> argparse.ArgumentParser:
     add("--ext", default="auto", help="of restored photos: png, jpg, ...; auto keeps each one's (default)")
     add("--bg_upsampler", default="none", help="for what is no face: realesrgan, a network's file, or none (default)")
     add("--bg_tile", type=int, default=400, help="side of the tiles it works in, 0 for none (default 400)")
-    add("--color-fix", choices=COLOR_FIXES, help="colours of the input: low brightness and colour, chroma colour only")
+    add(
+        "--color-fix",
+        choices=COLOR_FIXES,
+        help="take from the input: low = brightness and colour, chroma = colour only",
+    )
     add(
         "--keep-detail",
         action=argparse.BooleanOptionalAction,
-        help="add the network's change to faces larger than its size, which keeps their finer detail, instead of "
-        "replacing them (default: for networks below 512 pixels)",
+        help="for faces larger than the network's size, add its change to the photo instead of replacing the face "
+        "(default: for networks below 512 pixels)",
     )
     add("--detector", default="auto", help=f"{CHOICES}; auto: retinaface, or centerface without its weights")
     add("--confidence", type=float, help="least score of a face, 0 to 1 (default: what suits the detector)")

@@ -134,11 +134,13 @@ class FaceModel(ResumableModel):
         self.watch = Watch(self.device)
 
     def parts_state(self) -> dict[str, Any]:
-        return super().parts_state() | {"skipped_batches": self.skipped_batches}
+        seen = {"faces_seen": self.faces_seen, "face_size": self.face_size}
+        return super().parts_state() | {"skipped_batches": self.skipped_batches} | seen
 
     def load_parts_state(self, state: Mapping[str, Any]) -> None:
         super().load_parts_state(state)
         self.skipped_batches = state.get("skipped_batches", 0)
+        self.faces_seen, self.face_size = state.get("faces_seen", 0), state.get("face_size")
 
     def load_fixed_parts(self) -> None:
         """Weights of parts of ``network_g`` that never learn, before anything is copied from it."""
@@ -223,7 +225,8 @@ class FaceModel(ResumableModel):
         Raises:
             RestoreFormerError: see :meth:`tell_bad_batches`.
         """
-        self.faces_seen, self.face_size = current_iter * len(self.gt) * process_count(), self.gt.shape[-1]
+        self.faces_seen += len(self.gt) * process_count()
+        self.face_size = self.gt.shape[-1]
         self.watch.begin(current_iter, self.batch_files)
         self.optimizer_g.zero_grad(set_to_none=True)
         with self.autocast():

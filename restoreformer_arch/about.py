@@ -1,6 +1,6 @@
-"""What a network's file says about its training, so that programs can tell people what to expect of it."""
+"""Metadata on a network's training, stored with its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,8 +21,8 @@ class About:
         faces_seen: faces that went through the network in training, repeats included; None if unknown.
         face_size: side in pixels of the training faces; None if unknown.
         color_fix: the colour fix that suits the network (``inference/color_fix.py``).
-        note: anything a user should know, in one line.
-        started_from: the same about the network that training started from, if it was of the same kind.
+        note: anything a user should know, in one line of at most 200 characters.
+        started_from: these attributes of the network that training started from, if it was of the same type.
     """
 
     trained_on: Mapping[str, int] = field(default_factory=dict)
@@ -50,10 +50,9 @@ class About:
         for key, value in stored.items():
             if key not in _CHECKS:
                 raise RestoreFormerError(f"Expected {', '.join(_CHECKS)} in about in {source}, got {str(key)[:80]!r}.")
-            if not _CHECKS[key](value):
-                raise RestoreFormerError(
-                    f"Expected another value of about: {key} in {source}, got {str(value)[:80]!r}."
-                )
+            expected, holds = _CHECKS[key]
+            if not holds(value):
+                raise RestoreFormerError(f"Expected {expected} as about: {key} in {source}, got {str(value)[:80]!r}.")
         return cls(**stored)
 
     def stored(self) -> dict[str, Any]:
@@ -64,6 +63,8 @@ class About:
     def warning(self) -> str:
         """One line about a network trained on few faces; empty for others."""
         faces = sum(self.trained_on.values())
+        if self.faces_seen is not None:
+            faces = min(faces, self.faces_seen)
         if not self.trained_on or faces >= FEW_FACES:
             return ""
         count = f"{faces} face{'s' if faces != 1 else ''}"
@@ -80,11 +81,12 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(k, str) and _is_count(v) for k, v in value.items())
 
 
-_CHECKS = {
-    "trained_on": _are_counts,
-    "faces_seen": lambda v: v is None or _is_count(v),
-    "face_size": lambda v: v is None or _is_count(v),
-    "color_fix": lambda v: v in COLOR_FIXES,
-    "note": lambda v: isinstance(v, str),
-    "started_from": lambda v: isinstance(v, Mapping),
+# What each attribute must be, in words, and whether a value is.
+_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "trained_on": ("counts by name", _are_counts),
+    "faces_seen": ("a count", lambda v: v is None or _is_count(v)),
+    "face_size": ("a number of pixels", lambda v: v is None or _is_count(v)),
+    "color_fix": (f"one of {', '.join(COLOR_FIXES)}", lambda v: v in COLOR_FIXES),
+    "note": ("one line of up to 200 characters", lambda v: isinstance(v, str) and v.isprintable() and len(v) <= 200),
+    "started_from": ("a mapping", lambda v: isinstance(v, Mapping)),
 }

@@ -34,8 +34,8 @@ def configuration(checkpoint: Checkpoint, path: Path | None) -> Chosen:
     Raises:
         RestoreFormerError: not such a file, or another network.
     """
-    given = {} if path is None else read_options(path)
-    given = given.get("network_g", given)
+    options = {} if path is None else read_options(path)
+    given = options.get("network_g", options)
     if isinstance(given, dict) and "type" in given:
         known, how = {}, f"by {path}"
     elif checkpoint.config is not None:
@@ -45,6 +45,9 @@ def configuration(checkpoint: Checkpoint, path: Path | None) -> Chosen:
     if not isinstance(given, dict):
         raise RestoreFormerError(f"Expected a network's arguments in {path}, got {given!r}.")
     config = {**known, **given}
+    # An option file has it beside the network.
+    if about := {**((checkpoint.config or {}).get("about") or {}), **(options.get("about") or {})}:
+        config["about"] = about
     if not isinstance(config["type"], str) or config["type"] not in NETWORKS:
         foreign = ": if another program wrote it, give --leave-out config" if known is checkpoint.config else ""
         raise RestoreFormerError(

@@ -108,8 +108,8 @@ def _auto(weights_dir: str | Path | None, device: torch.device, confidence: floa
     """RetinaFace, or CenterFace where RetinaFace's weights are unavailable."""
     try:
         return _retinaface(weights_dir, device, confidence)
-    except UnavailableError:
-        logger.warning("RetinaFace's weights are unavailable: using the detector centerface.")
+    except UnavailableError as error:
+        logger.warning(f"RetinaFace's weights are unavailable ({error.reason}): using the detector centerface.")
         return _centerface(weights_dir, device, confidence)
 
 

@@ -15,7 +15,7 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
-from restoreformer.errors import RestoreFormerError
+from restoreformer.errors import RestoreFormerError, first_line
 
 DEFAULT_FOLDER = Path("experiments/pretrained_models")
 ENVIRONMENT = "RESTOREFORMER_WEIGHTS"
@@ -26,7 +26,15 @@ SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for n
 
 
 class UnavailableError(RestoreFormerError):
-    """A pretrained file is not on this machine and cannot be downloaded."""
+    """A pretrained file is not on this machine and cannot be downloaded.
+
+    Attributes:
+        reason: why it cannot, in a line.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class PretrainedFile(NamedTuple):
@@ -182,7 +190,8 @@ def _download(name: str, row: PretrainedFile, folder: Path) -> Path:
         raise UnavailableError(
             f"Expected {name} ({row.megabytes} MB), found it in none of "
             f"{', '.join(map(str, search_folders(folder)))} and could not download it ({error}): fetch {row.url} and "
-            f"put it at {target}."
+            f"put it at {target}.",
+            first_line(error),
         ) from error
     finally:
         socket.setdefaulttimeout(before)

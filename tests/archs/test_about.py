@@ -44,6 +44,7 @@ def test_networks_that_say_nothing_store_nothing(small_net):
 )
 def test_few_faces_are_warned_about(trained_on, started_from, warning):
     about = About(trained_on, started_from=started_from)
+    assert "trained on 8 faces" in About({"a": 5000}, faces_seen=8).warning
     assert warning in about.warning and bool(about.warning) == bool(warning)
 
 
@@ -57,7 +58,9 @@ def test_few_faces_are_warned_about(trained_on, started_from, warning):
         ({"faces_seen": "many"}, "about: faces_seen"),
         ({"color_fix": "all"}, "about: color_fix"),
         ({"color_fix": ["low"]}, "about: color_fix"),
-        ({"note": 1}, "about: note"),
+        ({"note": 1}, "one line of up to 200 characters as about: note"),
+        ({"note": "a\nb"}, "about: note"),
+        ({"note": "\x1b[31m"}, "about: note"),
         ({"started_from": 1}, "about: started_from"),
     ],
 )

@@ -229,6 +229,11 @@ def test_a_wrong_reference_size_is_refused(reference):
         build_degradation({"reference_size": reference}, 128)
 
 
+def test_what_is_out_of_range_after_scaling_is_said_so():
+    with pytest.raises(RestoreFormerError, match="after scaling from reference_size 1 to 128"):
+        build_degradation({"reference_size": 1}, 128)
+
+
 def test_colours_of_the_mixed_preset_are_drawn_as_often_as_told():
     rng = np.random.default_rng(0)
     drawn = [PRESETS["mixed"].draw(rng) for _ in range(10_000)]

@@ -16,7 +16,7 @@ from restoreformer.archs.restoreformer_arch import RestoreFormer, RestoreFormerP
 from restoreformer.errors import RestoreFormerError
 from restoreformer.images import to_tensor
 from restoreformer.inference.color_fix import fix_color
-from restoreformer.inference.face_restorer import FaceRestorer
+from restoreformer.inference.face_restorer import FaceRestorer, default_model
 from restoreformer.pretrained import FILES, UnavailableError
 
 
@@ -246,7 +246,7 @@ def test_without_the_authors_model_the_small_one_is_used_and_named(tmp_path, mon
     monkeypatch.setitem(FILES, "RestoreFormer.ckpt", FILES["RestoreFormer.ckpt"]._replace(url="http://127.0.0.1:9/x"))
     restorer = FaceRestorer(detector=None, device="cpu")
     (note,) = restorer.notes
-    assert "using the small model" in note and "30 to 130 pixels" in note and "http://127.0.0.1:9/x" in note
+    assert "using the included small model" in note and "30 to 130 pixels" in note and "http://127.0.0.1:9/x" in note
     assert note in caplog.text and restorer.size == 128 and restorer.color_fix == "low"
     with pytest.raises(UnavailableError):
         FaceRestorer("RestoreFormer.ckpt", None, "cpu")
@@ -255,3 +255,5 @@ def test_without_the_authors_model_the_small_one_is_used_and_named(tmp_path, mon
     (folder / "RestoreFormer.ckpt").write_bytes(b"another content")
     with pytest.raises(RestoreFormerError, match="with SHA-256"):
         FaceRestorer(detector=None, device="cpu")
+    monkeypatch.chdir(folder)
+    assert default_model() == ("RestoreFormer.ckpt", ""), "a file in the working directory is taken as it is"

@@ -7,6 +7,7 @@ from basicsr.models import build_model
 
 from restoreformer.archs.about import About
 from restoreformer.archs.checkpoint import read_checkpoint
+from restoreformer.tensor_files import read_tensors
 
 
 def saved(opt, batch, tmp_path, iteration):
@@ -14,6 +15,7 @@ def saved(opt, batch, tmp_path, iteration):
     model.feed_data(batch)
     model.optimize_parameters(iteration)
     model.save(0, iteration)
+    model.save_training_state(0, iteration)
     return About.read(read_checkpoint(tmp_path / "models" / f"net_g_{iteration}.pth").config["about"], "net_g")
 
 
@@ -25,7 +27,7 @@ def opt(stage1, faces_folder):
 
 
 def test_faces_are_counted(opt, batch, tmp_path):
-    assert saved(opt, batch, tmp_path, 3) == About({"four": 4}, 3 * 2, 32)
+    assert saved(opt, batch, tmp_path, 3) == About({"four": 4}, 2, 32)
     opt["datasets"]["train"] |= {"skip_images": 1, "num_images": 2}
     assert saved(opt, batch, tmp_path, 4).trained_on == {"four": 2}
 
@@ -34,9 +36,14 @@ def test_what_it_started_from_is_kept_also_when_it_resumes(opt, batch, tmp_path)
     first = saved(opt, batch, tmp_path, 3)
     tuned = copy.deepcopy(opt)
     tuned["path"]["pretrain_network_g"] = str(tmp_path / "models" / "net_g_3.pth")
-    assert saved(tuned, batch, tmp_path, 5) == About({"four": 4}, 10, 32, started_from=first.stored())
+    assert saved(tuned, batch, tmp_path, 5) == About({"four": 4}, 2, 32, started_from=first.stored())
     tuned["path"] |= {"pretrain_network_g": str(tmp_path / "models" / "net_g_5.pth"), "resume_state": "5.state"}
-    assert saved(tuned, batch, tmp_path, 6) == About({"four": 4}, 12, 32, started_from=first.stored())
+    model = build_model(tuned)
+    model.resume_training(read_tensors(tmp_path / "states" / "5.state"))
+    assert model.about() == About({"four": 4}, 2, 32, started_from=first.stored()), "also before it trains again"
+    model.feed_data(batch)
+    model.optimize_parameters(6)
+    assert model.about() == About({"four": 4}, 4, 32, started_from=first.stored())
 
 
 def test_the_option_file_has_the_last_word(opt, batch, tmp_path):

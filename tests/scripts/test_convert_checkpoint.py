@@ -15,6 +15,7 @@ import torch
 import yaml
 from golden import fill, golden_input
 
+from restoreformer.archs.about import About
 from restoreformer.archs.build import build_from_checkpoint
 from restoreformer.archs.checkpoint import network_config, read_checkpoint, save_checkpoint
 from restoreformer.archs.hq_dictionary_arch import HQDictionary
@@ -355,3 +356,21 @@ def test_an_output_is_what_was_to_be_written(change, name, net, convert, tmp_pat
 )
 def test_arguments_that_do_not_fit(arguments, reason, convert, tmp_path):
     assert re.match(f"error: {reason}", convert(tmp_path / "none.pth", tmp_path / arguments[0], *arguments[1:]))
+
+
+def test_about_is_kept_and_single_values_replaced(convert, tmp_path, small_net):
+    net = RestoreFormer(**small_net)
+    net.about = About({"mine": 1000}, 8000, 64, "low")
+    save_checkpoint(tmp_path / "net.pth", net)
+    (tmp_path / "about.yml").write_text("about: {note: Mine., faces_seen: 9000}\n")
+    option_file = {
+        "network_g": network_config(RestoreFormer(**small_net)),
+        "about": {"note": "Mine.", "faces_seen": 9000},
+    }
+    (tmp_path / "option_file.yml").write_text(yaml.safe_dump(option_file))
+    for name in ("about.yml", "option_file.yml"):
+        out = tmp_path / f"{name}.safetensors"
+        convert(tmp_path / "net.pth", out, "--config", tmp_path / name)
+        assert read_checkpoint(out).config["about"] == {
+            "trained_on": {"mine": 1000}, "faces_seen": 9000, "face_size": 64, "color_fix": "low", "note": "Mine."
+        }  # fmt: skip
