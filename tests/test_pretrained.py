@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from restoreformer import pretrained
+from restoreformer.archs.build import DICTIONARIES, RESTORERS, build_from_checkpoint
+from restoreformer.archs.checkpoint import read_checkpoint
 from restoreformer.errors import RestoreFormerError
 from restoreformer.pretrained import FILES, SHIPPED, PretrainedFile, UnavailableError, find_pretrained, local_file
 
@@ -116,6 +118,8 @@ def test_shipped_networks_are_found_by_name(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         assert local_file(name) == path and path.is_file(), "a folder of that name is no network"
         assert path.stat().st_size < 10 * 2**20
+        about = build_from_checkpoint(read_checkpoint(name), (*RESTORERS, *DICTIONARIES)).about
+        assert about.note and about.face_size == 128 and about.faces_seen and not about.warning
     (tmp_path / "own").mkdir()
     (tmp_path / "small").rmdir()
     (tmp_path / "small").write_bytes(b"mine")
