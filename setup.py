@@ -15,5 +15,7 @@ FOLDERS = {
 }
 
 setup(
-    packages=list(FOLDERS), package_dir=FOLDERS, package_data={"restoreformer": ["py.typed", "weights/*.safetensors"]}
+    packages=list(FOLDERS),
+    package_dir=FOLDERS,
+    package_data={"restoreformer": ["py.typed", "weights/*.safetensors", "weights/LICENSE.md"]},
 )
