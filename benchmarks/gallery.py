@@ -33,13 +33,13 @@ from restoreformer.datasets.degradation import (
     build_degradation,
     file_generator,
 )
+from restoreformer.geometry import FRAME
 from restoreformer.images import Image, captioned, read, resize, write
 from restoreformer.inference.face_restorer import FaceRestorer
 from restoreformer.metrics.collector import make_collector
 from restoreformer.program import option_parser
 
 HELD_OUT = 81
-REFERENCE = 512
 SHOWN = 256
 # A faded print: contrast halved, brightened, blue lost to yellowing (BGR).
 FADED = np.array([[0.42, 70], [0.5, 90], [0.52, 105]])
@@ -53,7 +53,7 @@ def people(folder: Path, look: str, count: int | None = None) -> list[Path]:
 def degraded(path: Path, size: int, strength: str) -> tuple[Image, Image]:
     """Return a face and its degraded self at ``size``."""
     face = resize(read(path), size, size)
-    return face, STRENGTHS[strength].scaled(size / REFERENCE)(face, file_generator(path.stem, 0), exact=True)
+    return face, STRENGTHS[strength].scaled(size / FRAME)(face, file_generator(path.stem, 0), exact=True)
 
 
 def rows_of(rows: dict[str, list[Image]]) -> Image:
@@ -99,7 +99,7 @@ def color_fixes(restorer: FaceRestorer, faces: list[Path]) -> Image:
 
 
 def unseen(restorer: FaceRestorer, faces: list[Path]) -> Image:
-    """Degraded above restored above original, at twice the network's size."""
+    """Degraded above restored above original, enlarged 1.5 times."""
     pairs = [degraded(path, restorer.size, list(STRENGTHS)[i // 2]) for i, path in enumerate(faces)]
     rows = {
         "degraded": [lq for _, lq in pairs],
@@ -114,7 +114,7 @@ def degradations(path: Path) -> Image:
     rows = {}
     for preset in PRESETS:
         images = [resize(read(path), SHOWN, SHOWN)]
-        for size, reference in ((512, REFERENCE), (256, REFERENCE), (128, REFERENCE), (128, None)):
+        for size, reference in ((512, FRAME), (256, FRAME), (128, FRAME), (128, None)):
             degradation = build_degradation({"preset": preset, "reference_size": reference}, size)
             face = resize(read(path), size, size)
             lq = degradation(face, file_generator(path.stem, 45), exact=True)

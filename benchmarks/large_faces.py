@@ -22,6 +22,7 @@ import yaml
 
 import restoreformer.plugin  # noqa: F401
 from restoreformer.datasets.degradation import STRENGTHS, file_generator
+from restoreformer.geometry import FRAME
 from restoreformer.image_source import list_images
 from restoreformer.images import Image, read, resize
 from restoreformer.inference.alignment import crop_face
@@ -56,7 +57,7 @@ def measure(faces: list[Path], restorer: FaceRestorer, metrics: dict[str, Collec
             for path in faces:
                 truth = resize(read(path), size, size)
                 rng = file_generator(path.stem, 0)
-                photos.append(truth if ranges is None else ranges.scaled(size / 512)(truth, rng))
+                photos.append(truth if ranges is None else ranges.scaled(size / FRAME)(truth, rng))
                 truths.append(truth)
             results = [pasted(photo, restorer) for photo in photos]
             for way in results[0]:

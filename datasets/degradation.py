@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from restoreformer.datasets.blur import Kernel, anisotropic, blur_and_resize, isotropic
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image, decode
+from restoreformer.images import LUMA, Image, decode
 
 Range = Sequence[float]
-
-# Luma of BGR (ITU-R BT.601), what OpenCV makes a picture grey with.
-LUMA = np.array([0.114, 0.587, 0.299])
 
 
 class Strengths(NamedTuple):
@@ -232,7 +229,7 @@ def build_degradation(options: Mapping[str, Any], size: int) -> Degradation:
     Args:
         options: ``preset`` (default ``paper``), values of :class:`Degradation` that replace the preset's, and
             ``reference_size``: the side in pixels of the faces that all these values are meant for, 512 for the
-            presets. They are then scaled to ``size``; without it they are used as they are, whatever the size.
+            presets. They are then scaled to ``size``. Without it they are used unscaled.
         size: side of the faces in pixels (``gt_size``).
 
     Raises:

@@ -9,12 +9,10 @@ import numpy as np
 
 from restoreformer.archs.about import COLOR_FIXES
 from restoreformer.errors import RestoreFormerError
-from restoreformer.images import Image
+from restoreformer.images import LUMA, Image
 
 # Sigma of the blur as a share of the face's side: 3 pixels of 128 (docs/results.md has other widths).
 SIGMA = 3 / 128
-# Luma of BGR (ITU-R BT.601).
-LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 
 
 def check_color_fix(name: str) -> None:
@@ -47,5 +45,5 @@ def fix_color(degraded: Image, restored: Image, color_fix: str, sigma: float = S
     pixels = sigma * restored.shape[0]
     shift = cv2.GaussianBlur(difference, (0, 0), pixels, borderType=cv2.BORDER_REFLECT)
     if color_fix == "chroma":
-        shift = shift - (shift @ LUMA)[:, :, None]
+        shift = shift - (shift @ LUMA.astype(np.float32))[:, :, None]
     return np.clip(np.rint(restored + shift), 0, 255).astype(np.uint8)

@@ -119,8 +119,8 @@ def restore_upload(
             return Shown(failure)
         before, after = read_part(path)[0], read_photo(result)
         faces = "1 face" if outcome.faces == 1 else f"{outcome.faces} faces"
-        told = f"{faces} restored: {after.shape[1]}x{after.shape[0]} pixels, {seconds:.1f} s."
-        lines = [told if outcome.faces else "", failure, *restorer.notes]
+        summary = f"{faces} restored: {after.shape[1]}x{after.shape[0]} pixels, {seconds:.1f} s."
+        lines = [summary if outcome.faces else "", failure, *restorer.notes]
         return Shown(" ".join(filter(None, lines)), _write_pair(before, after, into), result, _faces(into))
     except FAILURES as error:
         return Shown(_named(failure_line(error, path), path))

@@ -8,7 +8,7 @@ from restoreformer.errors import RestoreFormerError
 
 # What a restored face takes from the degraded one: nothing, brightness and colour, or colour alone.
 COLOR_FIXES = ("none", "low", "chroma")
-# A network that has seen fewer different faces does not generalise: docs/results.md has 900.
+# Fewer different faces do not generalise: a pair trained on 900 did not restore the person.
 FEW_FACES = 1000
 
 

@@ -45,7 +45,7 @@ def configuration(checkpoint: Checkpoint, path: Path | None) -> Chosen:
     if not isinstance(given, dict):
         raise RestoreFormerError(f"Expected a network's arguments in {path}, got {given!r}.")
     config = {**known, **given}
-    # An option file has it beside the network.
+    # Option files hold it at the top level, next to network_g.
     if about := {**((checkpoint.config or {}).get("about") or {}), **(options.get("about") or {})}:
         config["about"] = about
     if not isinstance(config["type"], str) or config["type"] not in NETWORKS:

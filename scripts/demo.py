@@ -21,6 +21,7 @@ import restoreformer  # noqa: F401  # isort: skip  (first: it makes basicsr impo
 
 from restoreformer.datasets.degradation import STRENGTHS, file_generator
 from restoreformer.errors import RestoreFormerError
+from restoreformer.geometry import FRAME
 from restoreformer.image_source import list_images
 from restoreformer.images import Image, captioned, read, resize, write
 from restoreformer.program import option_parser
@@ -39,7 +40,7 @@ def degrade(people: list[Path]) -> dict[str, str]:
     for i, path in enumerate(people):
         strength = list(STRENGTHS)[i * len(STRENGTHS) // len(people)]
         face = resize(read(path), SIZE, SIZE)
-        degraded = STRENGTHS[strength].scaled(SIZE / 512)(face, file_generator(path.stem, 0), exact=True)
+        degraded = STRENGTHS[strength].scaled(SIZE / FRAME)(face, file_generator(path.stem, 0), exact=True)
         write(UNSEEN / "original" / f"{path.stem}.png", face)
         write(UNSEEN / "degraded" / f"{path.stem}.png", degraded)
         strengths[path.stem] = strength

@@ -17,6 +17,8 @@ from restoreformer.errors import RestoreFormerError
 from restoreformer.whole_file import whole_file
 
 Image = NDArray[np.uint8]
+# Luma of BGR (ITU-R BT.601), OpenCV's weights for grey.
+LUMA = np.array([0.114, 0.587, 0.299])
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
