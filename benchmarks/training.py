@@ -48,8 +48,9 @@ def build(path: Path, train: dict[str, Any], device: torch.device) -> FaceModel:
     if "identity_start_iter" in opt["train"]:
         opt["train"]["identity_start_iter"] = 1
     opt["path"] = {"pretrain_network_g": "none"}
-    # Batches are made by hand.
+    # Batches are made by hand, and nothing is validated.
     opt["datasets"] = {}
+    opt.get("val", {}).pop("metrics", None)
     for block in opt["train"].values():
         if isinstance(block, dict) and str(block.get("type")).startswith(WITH_WEIGHTS):
             block["weights"] = "none"
